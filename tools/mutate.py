@@ -1,0 +1,287 @@
+"""Measure how many mutants of the safety core the tests notice: guard, mark, sweep, leases.
+
+``python tools/mutate.py`` runs them all, ``python tools/mutate.py sweep`` those of one part; survivors are printed. Nothing
+is written to the sources: a mutant is imported in the module's place by the one process that tries it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from mutants import Mutant, mutants_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from importlib.machinery import ModuleSpec
+
+ROOT = Path(__file__).resolve().parent.parent
+GOAL = 95.0
+"""Per cent."""
+
+_SWEEP = ("tests/leases/test_sweep.py", "tests/leases/test_coordination.py")
+_LEASE = ("tests/leases/test_lease.py",)
+_DATABASES = ("tests/postgres/test_databases.py", "tests/postgres/test_dropping.py")
+_GUARDED = ("tests/postgres/test_guarded.py",)
+_SESSIONS = ("tests/postgres/test_sessions.py",)
+_SAFETY = "tests/safety/test_exchanged.py::test_"
+_EXCHANGED = (
+    f"{_SAFETY}what_is_exchanged_between_the_look_and_the_act_is_not_touched",
+    f"{_SAFETY}sessions_of_what_was_put_under_the_name_are_not_ended",
+    f"{_SAFETY}a_comment_is_put_on_no_database_but_the_new_one",
+)
+PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "mark": ("freshpg.postgres.mark", ("tests/postgres/test_mark.py",)),
+    "guarded": ("freshpg.postgres.guarded", _GUARDED),
+    "databases": ("freshpg.postgres.databases", (*_DATABASES, *_SWEEP, *_EXCHANGED)),
+    "sessions": ("freshpg.postgres.sessions", _SESSIONS),
+    "dropping": ("freshpg.postgres.dropping", _DATABASES),
+    "sweep": ("freshpg.leases.sweep", _SWEEP),
+    "coordination": ("freshpg.leases.coordination", _SWEEP),
+    "lease": ("freshpg.leases.lease", (*_LEASE, *_SWEEP)),
+    "locks": ("freshpg.leases.locks", (*_LEASE, *_SWEEP)),
+    "registry": ("freshpg.leases.registry", _SWEEP),
+    "slots": ("freshpg.leases.slots", ("tests/leases/test_slots.py", *_LEASE)),
+    "forks": ("freshpg.leases.forks", _LEASE),
+    "holder": ("freshpg.leases.holder", ("tests/leases/test_holder.py",)),
+}
+"""Module and the tests that should notice, by a short name."""
+
+EQUIVALENT: dict[str, str] = {
+    "guarded one more: 0": "the question failed, so one of the names means another database: there always is a first",
+    "sweep always True: facts.mark": "asked for the type checker: all_marked() returns none without",
+    "sweep always False: number is None": "a lock of number NULL is never taken, so the name is passed over all the same",
+}
+"""``part change`` -> why no test could notice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one mutant."""
+
+    part: str
+    mutant: Mutant
+    noticed: bool
+    how: str
+
+    @property
+    def key(self) -> str:
+        """What names it in :data:`EQUIVALENT`, whatever line it is on."""
+        return f"{self.part} {self.mutant.change}"
+
+
+class Shared:
+    """Two clusters that live as long as the tool, so that no mutant waits for initdb."""
+
+    def __init__(self) -> None:
+        sys.path.insert(0, str(ROOT / "tests"))
+        self._ends = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        from postgres_server import running_server  # type: ignore[import-not-found]
+
+        self.addresses = [self._ends.enter_context(running_server()) for _ in range(2)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.close()
+
+    def clear(self) -> None:
+        """Take away whatever a mutant left; what it started may still be at work."""
+        from freshpg.core.errors import FreshpgError
+
+        for _ in range(4):
+            with contextlib.suppress(FreshpgError):
+                self._clear()
+                return
+            time.sleep(1)
+        self._clear()
+
+    def _clear(self) -> None:
+        from freshpg.postgres.admin import Admin
+        from freshpg.postgres.quoting import ident
+
+        for address in self.addresses:
+            with Admin.connect(address) as admin:
+                admin.rows(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                    " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+                )
+                for gid, database in admin.rows("SELECT gid, database FROM pg_prepared_xacts"):
+                    with Admin.connect(address.with_(dbname=database)) as inside:
+                        inside.execute(f"ROLLBACK PREPARED '{gid}'")
+                for name, limit in admin.rows(
+                    "SELECT datname, datconnlimit FROM pg_database WHERE oid >= 16384"
+                ):
+                    # Of one whose removal was interrupted only DROP is possible.
+                    if limit >= -1:
+                        admin.execute(f"ALTER DATABASE {ident(name)} IS_TEMPLATE false")
+                    admin.execute(f"DROP DATABASE {ident(name)} WITH (FORCE)")
+                for (role,) in admin.rows(
+                    "SELECT rolname FROM pg_roles WHERE oid >= 16384 AND rolname <> 'postgres'"
+                ):
+                    admin.execute(f"DROP ROLE {ident(role)}")
+
+
+class _InPlace(MetaPathFinder):
+    def __init__(self, module: str, file: str) -> None:
+        self._module, self._file = module, file
+
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
+        """Return the mutant for its module."""
+        if name != self._module:
+            return None
+        return importlib.util.spec_from_file_location(name, self._file)
+
+
+class _UseShared:
+    """A plugin: tests that want a plain cluster get one that runs already."""
+
+    def __init__(self, addresses: list[str]) -> None:
+        self._addresses = addresses
+
+    def pytest_configure(self) -> None:
+        """Put ours in the place of the function that starts one."""
+        import postgres_server
+
+        from freshpg.core.conninfo import Conninfo
+
+        start, addresses = postgres_server.running_server, self._addresses
+
+        @contextlib.contextmanager
+        def running_server(*options: str, **settings: Any) -> Iterator[Conninfo]:
+            if options or settings or not addresses:
+                with start(*options, **settings) as address:
+                    yield address
+            else:
+                yield Conninfo.parse(addresses.pop(0))
+
+        postgres_server.running_server = running_server
+
+
+def _child(module: str, file: str, addresses: str, *tests: str) -> int:
+    import pytest
+
+    sys.meta_path.insert(0, _InPlace(module, file))
+    sys.path.insert(0, str(ROOT / "tests"))
+    words = ["-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--no-header", "--tb=line"]
+    # Pytest rewrites assertions of plugins, freshpg is one, and what rewrites also finds.
+    words.append("--assert=plain")
+    words += ["-m", "not chaos", "--timeout=30"]
+    return int(pytest.main([*words, *tests], plugins=[_UseShared(json.loads(addresses))]))
+
+
+def _run(part: str, source: str, shared: Shared, seconds: float) -> tuple[bool, str, float]:
+    """Whether the tests pass with this source in the module's place, what they said, how long it took."""
+    module, tests = PARTS[part]
+    addresses = json.dumps([address.url() for address in shared.addresses])
+    tests = tuple(test for test in tests if (ROOT / test.partition("::")[0]).exists())
+    began = time.monotonic()
+    with tempfile.NamedTemporaryFile("w", suffix=".py", encoding="utf-8") as file:
+        file.write(source)
+        file.flush()
+        command = [sys.executable, __file__, "--child", module, file.name, addresses, *tests]
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT / "src")}, start_new_session=True,
+        )  # fmt: skip
+        try:
+            said, _ = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, 9)
+            process.communicate(timeout=10)
+            said = "did not end"
+    return process.returncode == 0, said, time.monotonic() - began
+
+
+def try_part(part: str, shared: Shared, known: dict[str, str], lines: range) -> Iterator[Verdict]:
+    """Yield a verdict for each mutant of one part, once its tests pass without any.
+
+    Those that are ``known`` to be noticed, with the words of the test that did, are not tried again.
+    """
+    module, _ = PARTS[part]
+    source = (ROOT / "src" / Path(*module.split("."))).with_suffix(".py").read_text("utf-8")
+    passed, said, seconds = _run(part, source, shared, 300)
+    shared.clear()
+    if not passed:
+        raise SystemExit(f"{part}: its tests fail without a mutant:\n{said}")
+    for mutant in mutants_of(source):
+        if mutant.line not in lines:
+            continue
+        if record := known.get(f"{part}:{mutant.line}:{mutant.change}"):
+            yield Verdict(part, mutant, noticed=True, how=record)
+            continue
+        passed, said, _ = _run(part, mutant.source, shared, 20 + 3 * seconds)
+        shared.clear()
+        last = said.strip().splitlines()[-1:] or [""]
+        yield Verdict(part, mutant, noticed=not passed, how=last[0])
+
+
+def main() -> int:
+    """Print survivors and the score."""
+    # As Ctrl-C does: the clusters end too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+    if sys.argv[1:2] == ["--child"]:
+        return _child(*sys.argv[2:])
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
+    words.add_argument("--record", type=Path, help="file of what was noticed, not tried again")
+    words.add_argument(
+        "--lines",
+        type=int,
+        nargs=2,
+        default=(0, 10**6),
+        help="only those from one to before another",
+    )
+    words.add_argument("--verbose", action="store_true", help="those that were noticed, too")
+    asked = words.parse_args()
+    record: Path | None = asked.record
+    known = json.loads(record.read_text("utf-8")) if record and record.exists() else {}
+    counted: dict[str, list[Verdict]] = {}
+    with Shared() as shared:
+        for part in asked.parts or PARTS:
+            counted[part] = []
+            for verdict in try_part(part, shared, known, range(*asked.lines)):
+                counted[part].append(verdict)
+                if verdict.noticed and record:
+                    known[f"{part}:{verdict.mutant.line}:{verdict.mutant.change}"] = verdict.how
+                    record.write_text(json.dumps(known, indent=1), "utf-8")
+                if asked.verbose or not verdict.noticed:
+                    _print(verdict)
+    return _conclude(counted)
+
+
+def _print(verdict: Verdict) -> None:
+    module = PARTS[verdict.part][0]
+    state = "noticed" if verdict.noticed else EQUIVALENT.get(verdict.key, "SURVIVED")
+    print(f"{module}:{verdict.mutant.line}: {verdict.mutant.change}: {state}", flush=True)
+
+
+def _conclude(counted: dict[str, list[Verdict]]) -> int:
+    every = [verdict for verdicts in counted.values() for verdict in verdicts]
+    for part, verdicts in (*counted.items(), ("all", every)):
+        equal = sum(not one.noticed and one.key in EQUIVALENT for one in verdicts)
+        noticed = sum(one.noticed for one in verdicts)
+        meant = max(1, len(verdicts) - equal)
+        print(
+            f"{part:14} {noticed:4} of {len(verdicts):4} noticed, {equal:3} equivalent: {100 * noticed / meant:5.1f} %"
+        )
+    equal = sum(not one.noticed and one.key in EQUIVALENT for one in every)
+    score = 100 * sum(one.noticed for one in every) / max(1, len(every) - equal)
+    return 0 if score >= GOAL else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
