@@ -1,0 +1,1 @@
+"""The kernel: decides, never does I/O, knows nothing of PostgreSQL connections."""
