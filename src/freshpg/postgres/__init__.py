@@ -1,0 +1,1 @@
+"""How freshpg talks to PostgreSQL for control work."""
