@@ -1,0 +1,1 @@
+"""Everything that runs or knows PostgreSQL processes and data directories."""
