@@ -1,0 +1,1 @@
+"""From settings and blueprints to a running server that has their templates."""

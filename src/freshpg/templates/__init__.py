@@ -1,0 +1,1 @@
+"""Templates: sealed databases, each built once from a blueprint and cloned often."""

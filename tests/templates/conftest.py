@@ -1,0 +1,3 @@
+from postgres_server import admin, server
+
+__all__ = ["admin", "server"]
