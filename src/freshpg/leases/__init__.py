@@ -1,0 +1,1 @@
+"""Who may use which slot, and what the provably dead left."""

@@ -1,0 +1,206 @@
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from freshpg.core.clock import Deadline
+from freshpg.core.errors import CreateDatabaseRefused, NotOurs
+from freshpg.leases.coordination import NAME, TableIntents, ensure_coordination
+from freshpg.leases.sweep import sweep_databases
+from freshpg.postgres.admin import Admin
+from freshpg.postgres.databases import Databases
+from freshpg.postgres.grants import Extras
+from freshpg.postgres.mark import Mark
+
+NOTHING = Extras(settings=(), grants=None)
+
+
+def exists(admin, name):
+    return admin.value("SELECT count(*) FROM pg_database WHERE datname = %s", (name,)) == 1
+
+
+@pytest.fixture
+def coordination(server, admin):
+    """Address of a coordination database, as on somebody else's server."""
+    return ensure_coordination(server)
+
+
+@pytest.fixture
+def inside(coordination):
+    with Admin.connect(coordination) as connection:
+        yield connection
+
+
+@pytest.fixture
+def sweeper(inside):
+    return Databases(inside, intents=TableIntents(inside))
+
+
+def test_many_processes_at_once_make_one_coordination_database(server, admin):
+    failures = []
+
+    def ask():
+        try:
+            ensure_coordination(server)
+        except Exception as error:  # noqa: BLE001
+            failures.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert failures == []
+    facts = Databases(admin).find(NAME)
+    assert facts.mark.kind == "coordination"
+
+
+def test_a_coordination_database_is_found_again(coordination, server):
+    assert ensure_coordination(server) == coordination
+
+
+def test_a_foreign_database_of_that_name_is_refused_and_stays(server, admin):
+    admin.execute(f"CREATE DATABASE {NAME}")
+    with Admin.connect(server.with_(dbname=NAME)) as inside:
+        inside.execute("CREATE TABLE precious (id int)")
+    with pytest.raises(NotOurs, match="holds 1 objects"):
+        ensure_coordination(server, deadline=0)
+    with Admin.connect(server.with_(dbname=NAME)) as inside:
+        assert inside.value("SELECT to_regclass('freshpg.intents')") is None
+
+
+def test_one_whose_maker_was_killed_before_the_mark_is_taken_over(server, admin):
+    admin.execute(f"CREATE DATABASE {NAME}")
+    ensure_coordination(server, deadline=0)
+    assert Databases(admin).find(NAME).mark.kind == "coordination"
+
+
+def test_without_the_right_to_create_databases_it_says_which_right_is_missing(server, admin):
+    with pytest.raises(CreateDatabaseRefused, match="CREATEDB"):
+        ensure_coordination(server.with_(user="postgres"))
+    assert not exists(admin, NAME)
+
+
+def test_an_intent_stands_only_while_a_database_is_made(sweeper, admin):
+    mark = Mark("slot", "main", facts={"base": "shop_test"})
+    sweeper.clone(
+        "shop_test",
+        mark,
+        owner="postgres",
+        template="template1",
+        strategy="file_copy",
+        extras=NOTHING,
+    )
+    assert sweeper.intents.pending() == []
+    assert sweeper.find("shop_test").mark.kind == "slot"
+    locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+    assert sweeper.admin.value(locks) == 0
+
+
+def test_a_database_whose_maker_died_before_the_mark_is_swept(coordination, sweeper, admin):
+    with Admin.connect(coordination) as maker:
+        TableIntents(maker).open("shop_test", 4_000_000_001)
+        maker.execute("CREATE DATABASE shop_test OID 4000000001")
+        assert sweep_databases(sweeper) == []
+    swept = swept_in_time(sweeper)
+    assert [(found.name, found.done) for found in swept] == [("shop_test", True)]
+    assert not exists(admin, "shop_test")
+    assert sweeper.intents.pending() == []
+
+
+def swept_in_time(sweeper, **options):
+    end = Deadline(10.0)
+    while not end.expired:
+        swept = sweep_databases(sweeper, **options)
+        if swept or not sweeper.intents.pending():
+            return swept
+    return []
+
+
+def test_a_database_somebody_else_made_under_an_announced_name_survives(
+    coordination, sweeper, admin
+):
+    with Admin.connect(coordination) as maker:
+        TableIntents(maker).open("shop_test", 4_000_000_001)
+    admin.execute("CREATE DATABASE shop_test")
+    assert swept_in_time(sweeper) == []
+    assert exists(admin, "shop_test")
+    assert sweeper.intents.pending() == []
+
+
+def test_an_intent_without_an_oid_is_left_to_the_one_who_knows_its_name(
+    coordination, sweeper, admin
+):
+    with Admin.connect(coordination) as maker:
+        TableIntents(maker).open("shop_test_building_0f1e2d3c4b5a")
+    admin.execute("CREATE DATABASE shop_test_building_0f1e2d3c4b5a")
+    assert sweep_databases(sweeper) == []
+    assert sweeper.intents.pending() == ["shop_test_building_0f1e2d3c4b5a"]
+    assert exists(admin, "shop_test_building_0f1e2d3c4b5a")
+
+
+def test_a_dry_run_names_what_a_dead_maker_left_and_leaves_it(coordination, sweeper, admin):
+    with Admin.connect(coordination) as maker:
+        TableIntents(maker).open("shop_test", 4_000_000_001)
+        maker.execute("CREATE DATABASE shop_test OID 4000000001")
+    (found,) = swept_in_time(sweeper, dry_run=True)
+    assert (found.name, found.done) == ("shop_test", False)
+    assert exists(admin, "shop_test")
+
+
+def test_the_next_maker_of_a_name_removes_what_the_killed_one_left(coordination, sweeper, admin):
+    with Admin.connect(coordination) as maker:
+        TableIntents(maker).open("shop_test", 4_000_000_001)
+        maker.execute("CREATE DATABASE shop_test OID 4000000001")
+    mark = Mark("slot", "main", facts={"base": "shop_test"})
+    sweeper.clone(
+        "shop_test",
+        mark,
+        owner="postgres",
+        template="template1",
+        strategy="file_copy",
+        extras=NOTHING,
+    )
+    facts = sweeper.find("shop_test")
+    assert facts.mark.kind == "slot"
+    assert facts.oid != 4_000_000_001
+
+
+MAKER = """
+import sys
+from freshpg.core.conninfo import Conninfo
+from freshpg.leases.coordination import TableIntents
+from freshpg.postgres.admin import Admin
+from freshpg.postgres.databases import Databases
+from freshpg.postgres.grants import Extras
+from freshpg.postgres.mark import Mark
+admin = Admin.connect(Conninfo.parse(sys.argv[1]), application_name="doomed maker")
+Databases(admin, intents=TableIntents(admin)).clone(
+    "shop_test", Mark("slot", "main", facts={"base": "shop_test"}), owner="postgres", template="template1",
+    strategy="file_copy", extras=Extras((), None))
+"""
+
+
+def test_a_maker_killed_in_the_middle_of_create_database_leaves_nothing(
+    server, coordination, sweeper, admin
+):
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'doomed maker'"
+        " AND wait_event_type = 'Lock' AND query LIKE 'CREATE DATABASE%%'"
+    )
+    with Admin.connect(server) as blocker:
+        blocker.execute("BEGIN")
+        blocker.execute("LOCK TABLE pg_catalog.pg_database IN SHARE MODE")
+        process = subprocess.Popen([sys.executable, "-c", MAKER, coordination.url()])
+        end = Deadline(20.0)
+        while not admin.value(waiting):
+            assert not end.expired
+        process.send_signal(signal.SIGKILL)
+        process.wait(20)
+        # The server goes on with the statement of a client that is gone, so its intent is still held.
+        assert sweep_databases(sweeper, dry_run=True) == []
+        blocker.execute("ROLLBACK")
+    assert [found.name for found in swept_in_time(sweeper)] == ["shop_test"]
+    assert not exists(admin, "shop_test")
