@@ -1,0 +1,1 @@
+"""What keeps one test from the next: one file a level, behind one interface."""
