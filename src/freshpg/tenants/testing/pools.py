@@ -1,0 +1,132 @@
+"""``TestTenantPools``: the pools of an application, on databases that belong to one test."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from math import inf
+from typing import TYPE_CHECKING, Any, Self
+
+from freshpg.core.errors import TenantHeld
+from freshpg.tenants.books import SYSTEM
+from freshpg.tenants.failures import closed
+from freshpg.tenants.pools import TenantPools
+from freshpg.tenants.testing.ground import Ground, LentDatabases, pids_at_rest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from freshpg.handle import Database
+    from freshpg.manager import DatabaseManager
+    from freshpg.tenants.limits import TenantLimits
+
+
+class TestTenantPools(TenantPools):
+    """``TenantPools`` whose databases are clones of a blueprint's template, gone when it is closed.
+
+    Give it to the application under test in place of its own pools. A tenant has a database once it was asked for, by
+    :meth:`ensure_database` or :meth:`create_tenants`; until then it is missing, as in production. Two of these never see
+    each other's tenants.
+
+    Args:
+        manager: Where databases come from; by default the current project's, which is stopped at the end.
+        tenant: Blueprint of tenants' databases; by default ``tenant`` where there is one, else ``main``.
+        system: Blueprint of the system database, leased when it is first used.
+        database: A leased system database instead.
+        test: Who uses them, for errors.
+        limits: By default this process's share of the server's connections, and waits of 10 s.
+        options: Further ones of ``TenantPools``: ``overrides``, ``configure``, ``reset``, ``check``, ``kwargs``, ``clock``…
+
+    Raises:
+        BlueprintInvalid: There is no such blueprint.
+        FreshpgError: Its template cannot be built, or there is no server.
+    """
+
+    __test__ = False
+
+    def __init__(
+        self,
+        manager: DatabaseManager | None = None,
+        *,
+        tenant: str = "",
+        system: str = "main",
+        database: Database | None = None,
+        test: str = "",
+        limits: TenantLimits | None = None,
+        **options: Any,
+    ) -> None:
+        self.ground = Ground(manager, tenant=tenant, system=system, database=database, test=test)
+        try:
+            super().__init__(
+                self.ground.location,
+                system=lambda: self.ground.system_address().keywords(),
+                limits=limits or self.ground.limits,
+                application_name=self.ground.application_name,
+                # Every checkout writes its line down; nobody looks after it in the background.
+                leak_after=inf,
+                **options,
+            )
+        except BaseException:
+            self.ground.end()
+            raise
+        self._lifecycle = LentDatabases(self.ground.databases, self._addresses)
+        self.ground.settle(self._engine, self._addresses)
+
+    @property
+    def databases(self) -> Mapping[str, str]:
+        """Names of the databases there are, by tenant, in the order they were made."""
+        return self.ground.databases.tenants
+
+    def open(self) -> Self:
+        """Ask nothing: what the server has is known. Raises as in production when it is closed."""
+        if self.closed:
+            raise closed(SYSTEM)
+        return self
+
+    def create_tenants(self, n: int, *, prefix: str = "tenant_") -> list[str]:
+        """Make ``n`` tenants that were not there, with their databases; return their names."""
+        return self.ground.create(n, prefix)
+
+    def cleanup_tenants(self) -> list[str]:
+        """Drop all tenants' databases now, see that they are gone, and return whose they were."""
+        tenants = list(self.databases)
+        for tenant in tenants:
+            self.close_tenant(tenant)
+        self.ground.databases.clear()
+        return tenants
+
+    def active_connection_count(self, tenant: str | None = None) -> int:
+        """Return how many sessions the server shows of these pools, or of one tenant's."""
+        return len(self.ground.sessions(tenant))
+
+    def verify_no_leaked_connections(self) -> None:
+        """Make sure that every connection is back.
+
+        Raises:
+            TenantConnectionsLeaked: Some are not; names test, line, process id, statement and age of each.
+        """
+        self.ground.verify(self.leases(), pids_at_rest(self._engine))
+
+    def close(self, deadline: float = 30.0) -> None:
+        """Close all connections, waiting ``deadline`` seconds for those in use; drop all databases. Again is fine.
+
+        Raises:
+            TenantConnectionsLeaked: Connections were still in use then; everything is gone all the same.
+        """
+        if self.ground.ended:
+            return
+        with suppress(TenantHeld):
+            super().close(deadline)
+        self.ground.end(self.leases())
+
+    def end(self) -> None:
+        """Do what :meth:`close` does, at once: what a test holds at its end, it has forgotten. Raises as that does."""
+        self.close(0.0)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end()
