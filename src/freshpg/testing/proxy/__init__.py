@@ -1,0 +1,1 @@
+"""A proxy in front of a PostgreSQL that delays, cuts and refuses on demand."""
