@@ -1,0 +1,5 @@
+"""``python -m freshpg`` is ``freshpg``."""
+
+from freshpg.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Measures isolation on a project's own schema and proves that it holds there."""
