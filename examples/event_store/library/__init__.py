@@ -1,0 +1,1 @@
+"""A library that remembers who had which book."""

@@ -1,0 +1,1 @@
+"""The back office: synchronous, on psycopg; people and nightly jobs use it."""

@@ -1,0 +1,1 @@
+"""Invoices: what is owed, and what was paid."""
