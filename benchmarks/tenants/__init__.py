@@ -1,0 +1,1 @@
+"""Tenant pools beside bare pools, one file a question."""
