@@ -117,7 +117,7 @@ def test_what_the_caller_is_connected_to_does_not_shine_through(freshpg):
 def test_standard_input_is_the_programs(freshpg):
     ended = freshpg("run", "--", "cat", typed="from outside\n")
 
-    assert (ended.code, ended.out, ended.err) == (0, "from outside\n", "")
+    assert (ended.code, ended.out) == (0, "from outside\n"), ended.err
 
 
 def test_options_of_the_program_need_no_dashes_before_them(freshpg):

@@ -1,12 +1,20 @@
 from contextlib import ExitStack
 
 import pytest
+from postgres_server import running_server
 
 from freshpg.core.clock import Deadline
 from freshpg.postgres.admin import Admin
 from freshpg.postgres.sessions import end_everybody, sessions_in, terminate_in
 
 ENDER, OTHER = "ender", "other"
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A server of this file's own: ending everybody would end what other tests keep open on the shared one."""
+    with running_server() as conninfo:
+        yield conninfo
 
 
 @pytest.fixture
@@ -85,7 +93,7 @@ def test_with_the_right_to_signal_all_but_superusers_are_ended(admin, room, oid)
 def test_all_but_ourselves_are_ended_and_told_by_their_databases(admin, room, oid):
     inside, elsewhere = room(), room(OTHER, "postgres")
     # The server's own processes are no sessions: it goes on.
-    # Sessions of other tests may be about to leave.
+    # Sessions of the tests before may be about to leave.
     assert end_everybody(admin) >= {"room", "postgres"}
     assert ended(admin, inside, elsewhere)
     assert admin.value("SELECT 1") == 1
