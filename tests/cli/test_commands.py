@@ -261,19 +261,21 @@ def test_down_leaves_a_server_in_use_unless_forced(command, here):
     process.communicate(timeout=20)
 
 
+def server_once_held(here):
+    """The one server, as ``status`` tells it, once a slot has a holder: a lease's own connection opens beside the hand-out."""
+    end = Deadline(10.0)
+    while True:
+        (server,) = here("status", "--json").json["servers"]
+        if any(one["holders"] for one in server["databases"] if one["kind"] == "slot"):
+            return server
+        assert not end.expired
+
+
 def test_status_names_the_holder_of_a_database(command, here):
     process = command("run", "--", "sh", "-c", "echo ready; exec sleep 30")
     process.stdout.readline()
 
-    def is_held():
-        # The lease's own connection opens beside the hand-out.
-        (server,) = here("status", "--json").json["servers"]
-        return any(one["holders"] for one in server["databases"] if one["kind"] == "slot")
-
-    end = Deadline(10.0)
-    while not is_held():
-        assert not end.expired
-    (server,) = here("status", "--json").json["servers"]
+    server = server_once_held(here)
     text = here("status").out
     process.terminate()
     process.communicate(timeout=20)
@@ -289,6 +291,7 @@ def test_status_names_the_holder_of_a_database(command, here):
 def test_psql_finds_the_database_a_program_is_using(command, here):
     process = command("run", "--", "sh", "-c", "echo ready; exec sleep 30")
     process.stdout.readline()
+    server_once_held(here)
 
     found = here("psql", "shop_test", "--json").json["found"]
     process.terminate()

@@ -194,12 +194,29 @@ def test_an_end_is_passed_on_late(faulty, connection, db):
     pid = connection.info.backend_pid
     began = time.perf_counter()
     with db.connect(autocommit=True) as other:
-        other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        # Without waiting for it, which PostgreSQL does in steps longer than the end is late.
+        other.execute("SELECT pg_terminate_backend(%s)", [pid])
         with pytest.raises(psycopg.OperationalError):
             connection.execute("SELECT pg_sleep(30)")
         with contextlib.suppress(psycopg.OperationalError):
             connection.pgconn.consume_input()
     _until(lambda: faulty.connections == 0)
+    assert time.perf_counter() - began >= LATE
+
+
+def test_what_a_client_still_sends_does_not_hasten_the_end(faulty, connection, db):
+    faulty.slow_close(LATE, "to_client")
+    began = time.perf_counter()
+    with db.connect(autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s)", [connection.info.backend_pid])
+    with socket.socket(fileno=os.dup(connection.fileno())) as raw:
+
+        def is_ended():
+            with contextlib.suppress(OSError):
+                raw.send(b"Q\0\0\0\x05\0")
+            return faulty.connections == 0
+
+        _until(is_ended)
     assert time.perf_counter() - began >= LATE
 
 

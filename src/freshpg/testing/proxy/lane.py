@@ -83,7 +83,11 @@ class Lane:
         loop, data = asyncio.get_running_loop(), b"."
         while data:
             await self._control.wait(Faults.hold)
-            data = await loop.sock_recv(self._source, CHUNK)
+            try:
+                data = await loop.sock_recv(self._source, CHUNK)
+            except ConnectionError:
+                # Left with something unread: an end as well, to be passed on in its turn.
+                data = b""
             await self.put(data)
 
     async def deliver(self) -> None:

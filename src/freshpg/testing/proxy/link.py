@@ -97,9 +97,11 @@ class Link:
         return Lane(source, sink, self._controls[name], chance, self.end)
 
     async def _inward(self, lane: Lane) -> None:
-        await lane.deliver()
-        if self._server is not None:
-            self._server.shutdown(socket.SHUT_WR)
+        # A server that has gone is no news to the client before the other lane passes its end on.
+        with contextlib.suppress(OSError):
+            await lane.deliver()
+            if self._server is not None:
+                self._server.shutdown(socket.SHUT_WR)
 
     async def _outward(self, lane: Lane) -> None:
         await lane.deliver()
