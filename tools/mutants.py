@@ -50,27 +50,32 @@ _SAID = frozenset({"failed", "on", "seen", "todo", "why"})
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One changed source."""
+    """One changed source; ``name`` is its own in the module, whatever line it is on."""
 
     line: int
-    change: str
+    name: str
     source: str
 
 
 def mutants_of(source: str) -> Iterator[Mutant]:
     """Yield every mutant of a module, in the order of its lines."""
     tree = ast.parse(source)
-    count = len(_Places(tree).found)
-    for number in range(count):
+    for number, name in enumerate(names_of(source)):
         changed = copy.deepcopy(tree)
         place = _Places(changed).found[number]
-        before = _short(place.node)
         place.act()
-        yield Mutant(
-            place.node.lineno,
-            f"{place.what}: {before}",
-            ast.unparse(ast.fix_missing_locations(changed)),
-        )
+        yield Mutant(place.node.lineno, name, ast.unparse(ast.fix_missing_locations(changed)))
+
+
+def names_of(source: str) -> list[str]:
+    """Return the names of all mutants of a module: function, change, and which of several that are the same."""
+    seen: dict[str, int] = {}
+    names = []
+    for place in _Places(ast.parse(source)).found:
+        name = f"{place.where}: {place.what}: {_short(place.node)}"
+        seen[name] = seen.get(name, 0) + 1
+        names.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return names
 
 
 def _short(node: ast.AST) -> str:
@@ -81,6 +86,7 @@ def _short(node: ast.AST) -> str:
 @dataclass(frozen=True, slots=True)
 class _Place:
     node: ast.expr | ast.stmt
+    where: str
     what: str
     act: Callable[[], object]
 
@@ -90,10 +96,11 @@ class _Places(ast.NodeVisitor):
 
     def __init__(self, tree: ast.Module) -> None:
         self.found: list[_Place] = []
+        self._inside: list[str] = []
         self._body(tree.body)
 
     def _add(self, node: ast.expr | ast.stmt, what: str, act: Callable[[], object]) -> None:
-        self.found.append(_Place(node, what, act))
+        self.found.append(_Place(node, ".".join(self._inside) or "module", what, act))
 
     def _body(self, body: list[ast.stmt]) -> None:
         for position, statement in enumerate(body):
@@ -128,10 +135,15 @@ class _Places(ast.NodeVisitor):
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         for default in (*node.args.defaults, *filter(None, node.args.kw_defaults)):
             self.visit(default)
-        self._body(node.body)
+        self._named(node)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        self._named(node)
+
+    def _named(self, node: ast.FunctionDef | ast.ClassDef) -> None:
+        self._inside.append(node.name)
         self._body(node.body)
+        self._inside.pop()
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is not None:

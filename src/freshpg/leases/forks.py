@@ -19,16 +19,11 @@ class Owned(Protocol):
 
 
 _owners: weakref.WeakSet[Owned] = weakref.WeakSet()
-_registered = False
 
 
 def disown_in_children(owner: Owned) -> None:
     """Call ``owner.disown()`` in every child forked from now on."""
-    global _registered  # noqa: PLW0603 (a handler cannot be taken back, so it is set once, on first need)
     _owners.add(owner)
-    if not _registered:
-        _registered = True
-        os.register_at_fork(after_in_child=_disown_all)
 
 
 def abandon(admin: Admin) -> None:
@@ -36,11 +31,10 @@ def abandon(admin: Admin) -> None:
 
     ``/dev/null`` takes the place of the socket first, so that the driver's goodbye goes nowhere.
     """
-    descriptor = admin.connection.pgconn.socket if not admin.closed else -1
-    if descriptor >= 0:
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    if not admin.closed:
+        null = os.open(os.devnull, os.O_RDWR)
         try:
-            os.dup2(null, descriptor, inheritable=False)
+            os.dup2(null, admin.connection.pgconn.socket)
         finally:
             os.close(null)
     # Whatever state a thread of the parent left it in: the child has no use for it.
@@ -51,4 +45,6 @@ def abandon(admin: Admin) -> None:
 def _disown_all() -> None:
     for owner in tuple(_owners):
         owner.disown()
-    _owners.clear()
+
+
+os.register_at_fork(after_in_child=_disown_all)
