@@ -77,11 +77,16 @@ def test_a_slot_proven_free_is_nobody_elses_until_that_is_over(admin, session):
 
 def test_a_connection_that_breaks_meanwhile_hides_no_other_error(admin, session):
     breaking = session()
-    with pytest.raises(LookupError, match="the first"), proven_free(breaking, "shop_test", 2):
-        admin.value("SELECT pg_terminate_backend(%s, 10000)", (breaking.pid,))
-        with suppress(FreshpgError):
-            breaking.value("SELECT 1")
-        raise LookupError("the first")
+
+    def fail():
+        with proven_free(breaking, "shop_test", 2):
+            admin.value("SELECT pg_terminate_backend(%s, 10000)", (breaking.pid,))
+            with suppress(FreshpgError):
+                breaking.value("SELECT 1")
+            raise LookupError("the first")
+
+    with pytest.raises(LookupError, match="the first"):
+        fail()
 
 
 @pytest.mark.parametrize(
