@@ -9,6 +9,9 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     "guarded": {
         "_exchanged: one more: 0": "the question failed, so one of the names means another database: there always is a first",
     },
+    "holder": {
+        "to_comment: one more: 1": "the middle of a search may be any place above the lower end and up to the higher one",
+    },
     "sweep": {
         "sweep_databases: always True: facts.mark": "asked for the type checker: all_marked() returns none without",
         "_unleased: always False: number is None": "a lock of number NULL is never taken, so the name is passed over all the same",

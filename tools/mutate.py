@@ -9,17 +9,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from equivalent_mutants import EQUIVALENT
+from mutant_trials import Trials
 from mutants import Mutant, mutants_of, names_of
 
 if TYPE_CHECKING:
@@ -126,72 +124,6 @@ class Shared:
                     admin.execute(f"DROP ROLE {ident(role)}")
 
 
-class _UseShared:
-    """A plugin: tests that want a plain cluster get one that runs already."""
-
-    def __init__(self, addresses: list[str]) -> None:
-        self._addresses = addresses
-
-    def pytest_configure(self) -> None:
-        """Put ours in the place of the function that starts one."""
-        import postgres_server
-
-        from freshpg.core.conninfo import Conninfo
-
-        start, addresses = postgres_server.running_server, self._addresses
-
-        @contextlib.contextmanager
-        def running_server(*options: str, **settings: Any) -> Iterator[Conninfo]:
-            if options or settings or not addresses:
-                with start(*options, **settings) as address:
-                    yield address
-            else:
-                yield Conninfo.parse(addresses.pop(0))
-
-        postgres_server.running_server = running_server
-
-
-def _child(addresses: str, *tests: str) -> int:
-    import pytest
-    from hypothesis import Phase, settings
-
-    sys.path.insert(0, str(ROOT / "tests"))
-    # Whether it fails is asked, not the smallest example of it.
-    settings.register_profile("mutants", phases=[Phase.explicit, Phase.generate], database=None)
-    words = ["-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--no-header", "--tb=line"]
-    # Pytest rewrites assertions of plugins, freshpg is one, and what rewrites also finds.
-    words.append("--assert=plain")
-    words += ["-m", "not chaos", "--timeout=30", "--hypothesis-profile=mutants"]
-    return int(pytest.main([*words, *tests], plugins=[_UseShared(json.loads(addresses))]))
-
-
-def _run(part: str, source: str, shared: Shared, seconds: float) -> tuple[bool, str, float]:
-    """Whether the tests pass with this source in the module's place, what they said, how long it took."""
-    module, tests = PARTS[part]
-    addresses = json.dumps([address.url() for address in shared.addresses])
-    began = time.monotonic()
-    with tempfile.NamedTemporaryFile("w", suffix=".py", encoding="utf-8") as file:
-        file.write(source)
-        file.flush()
-        command = [sys.executable, __file__, "--child", addresses, *tests]
-        environment = {
-            "MUTANT": f"{module}={file.name}",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "tools/mutant_site", ROOT / "src"))),
-        }
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=os.environ | environment, start_new_session=True,
-        )  # fmt: skip
-        try:
-            said, _ = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
-            process.communicate(timeout=10)
-            said = "did not end"
-    return process.returncode == 0, said, time.monotonic() - began
-
-
 def source_of(part: str) -> str:
     """Return the source of a part's module."""
     module, _ = PARTS[part]
@@ -207,13 +139,16 @@ def unknown(parts: Iterable[str]) -> list[str]:
     ]
 
 
-def try_part(part: str, shared: Shared, known: dict[str, str], lines: range) -> Iterator[Verdict]:
+def try_part(
+    part: str, shared: Shared, trials: Trials, known: dict[str, str], lines: range
+) -> Iterator[Verdict]:
     """Yield a verdict for each mutant of one part, once its tests pass without any.
 
     Those that are ``known`` to be noticed, with the words of the test that did, are not tried again.
     """
+    module, tests = PARTS[part]
     source = source_of(part)
-    passed, said, seconds = _run(part, source, shared, 300)
+    passed, said, seconds = trials.run(module, source, tests, 300)
     shared.clear()
     if not passed:
         raise SystemExit(f"{part}: its tests fail without a mutant:\n{said}")
@@ -223,7 +158,7 @@ def try_part(part: str, shared: Shared, known: dict[str, str], lines: range) -> 
         if record := known.get(f"{part} {mutant.name}"):
             yield Verdict(part, mutant, noticed=True, how=record)
             continue
-        passed, said, _ = _run(part, mutant.source, shared, 20 + 3 * seconds)
+        passed, said, _ = trials.run(module, mutant.source, tests, 20 + 3 * seconds)
         shared.clear()
         last = said.strip().splitlines()[-1:] or [""]
         yield Verdict(part, mutant, noticed=not passed, how=last[0])
@@ -233,8 +168,6 @@ def main() -> int:
     """Print survivors and the score."""
     # As Ctrl-C does: the clusters end too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
-    if sys.argv[1:2] == ["--child"]:
-        return _child(*sys.argv[2:])
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
     words.add_argument("--record", type=Path, help="file of what was noticed, not tried again")
@@ -252,10 +185,10 @@ def main() -> int:
     record: Path | None = asked.record
     known = json.loads(record.read_text("utf-8")) if record and record.exists() else {}
     counted: dict[str, list[Verdict]] = {}
-    with Shared() as shared:
+    with Shared() as shared, Trials([address.url() for address in shared.addresses]) as trials:
         for part in asked.parts or PARTS:
             counted[part] = []
-            for verdict in try_part(part, shared, known, range(*asked.lines)):
+            for verdict in try_part(part, shared, trials, known, range(*asked.lines)):
                 counted[part].append(verdict)
                 if verdict.noticed and record:
                     known[f"{part} {verdict.mutant.name}"] = verdict.how

@@ -2,6 +2,8 @@ import pytest
 
 from freshpg.leases.registry import holders, overview
 from freshpg.leases.sweep import sweep_databases
+from freshpg.postgres.admin import Admin
+from freshpg.postgres.databases import Databases
 from freshpg.postgres.mark import Mark
 
 
@@ -132,10 +134,29 @@ def test_the_overview_shows_databases_slots_sizes_connections_and_holders(
     connection.note("tests/test_cart.py::test_pay")
     # The second note waits for the server to have seen the first.
     connection.note()
-    first, second, template = overview(databases)
-    assert (first.name, first.slot, first.connections) == ("shop_test", 1, 0)
+    with Admin.connect(server.with_(dbname="shop_test")):
+        first, second, template = overview(databases)
+    assert (first.name, first.slot, first.connections) == ("shop_test", 1, 1)
     assert first.size > 1_000_000
     assert [holder.note.test for holder in first.holders] == ["tests/test_cart.py::test_pay"]
-    assert (second.slot, second.holders) == (2, ())
+    assert (second.slot, second.connections, second.holders) == (2, 0, ())
     assert (template.slot, template.mark.kind) == (None, "template")
     assert [holder.slot for holder in holders(databases)] == [1]
+
+
+def test_a_database_without_a_base_has_no_slot_whatever_its_name(make, databases):
+    make("_2", "slot", base="")
+    (found,) = overview(databases)
+    assert (found.name, found.slot, found.holders) == ("_2", None, ())
+
+
+def test_a_size_that_our_role_may_not_know_is_left_out(make, databases, admin, server):
+    make("shop_test", "slot")
+    admin.execute("REVOKE CONNECT ON DATABASE shop_test FROM PUBLIC")
+    admin.execute("CREATE ROLE stranger LOGIN")
+    try:
+        with Admin.connect(server.with_(user="stranger")) as theirs:
+            (found,) = overview(Databases(theirs))
+        assert (found.name, found.size) == ("shop_test", None)
+    finally:
+        admin.execute("DROP ROLE stranger")

@@ -10,15 +10,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
-_MODULE, _, _FILE = os.environ.get("MUTANT", "").partition("=")
-
 
 class _InPlace:
-    @staticmethod
-    def find_spec(name: str, *_: object) -> ModuleSpec | None:
+    def __init__(self, module: str, file: str) -> None:
+        self._module, self._file = module, file
+
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
         """Return the mutant for its module."""
-        return spec_from_file_location(name, _FILE) if name == _MODULE else None
+        return spec_from_file_location(name, self._file) if name == self._module else None
 
 
-if _FILE:
-    sys.meta_path.insert(0, _InPlace)
+def use_mutant() -> None:
+    """Import from now on what MUTANT says, ``module=file``."""
+    module, _, file = os.environ.get("MUTANT", "").partition("=")
+    if file:
+        sys.meta_path.insert(0, _InPlace(module, file))
+
+
+use_mutant()

@@ -9,7 +9,10 @@ from freshpg.leases import locks
 from freshpg.leases.slots import number_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from freshpg.leases.locks import Holder
+    from freshpg.postgres.database_facts import DatabaseFacts
     from freshpg.postgres.databases import Databases
     from freshpg.postgres.mark import Mark
 
@@ -43,28 +46,33 @@ def holders(databases: Databases) -> list[Holder]:
 
     ``databases`` must be connected to the coordination database: locks are counted there.
     """
-    bases = {base_of(facts.mark) for facts in databases.all_marked() if facts.mark} - {""}
-    return locks.holders(databases.admin, sorted(bases))
+    return locks.holders(databases.admin, _bases(mark for _, mark in _marked(databases)))
 
 
 def overview(databases: Databases) -> list[DatabaseStatus]:
     """Return every database of ours on this server, by name."""
-    marked = databases.all_marked()
+    marked = _marked(databases)
+    oids = [facts.oid for facts, _ in marked]
     use = {
-        oid: (size, connections)
-        for oid, size, connections in databases.admin.rows(_USE, ([facts.oid for facts in marked],))
+        oid: (size, connections) for oid, size, connections in databases.admin.rows(_USE, (oids,))
     }
-    bases = {base_of(facts.mark) for facts in marked if facts.mark} - {""}
     held: dict[tuple[str, int], list[Holder]] = {}
-    for holder in locks.holders(databases.admin, sorted(bases)):
+    for holder in locks.holders(databases.admin, _bases(mark for _, mark in marked)):
         held.setdefault((holder.base, holder.slot), []).append(holder)
     found = []
-    for facts in marked:
-        if facts.mark is None:
-            continue
-        base = base_of(facts.mark)
+    for facts, mark in marked:
+        base = base_of(mark)
         slot = number_of(facts.name, base) if base else None
+        # Gone since it was listed: nothing is known of it.
         size, connections = use.get(facts.oid, (None, 0))
         who = tuple(held.get((base, slot), ())) if slot is not None else ()
-        found.append(DatabaseStatus(facts.name, facts.mark, slot, size, connections, who))
+        found.append(DatabaseStatus(facts.name, mark, slot, size, connections, who))
     return found
+
+
+def _marked(databases: Databases) -> list[tuple[DatabaseFacts, Mark]]:
+    return [(facts, facts.mark) for facts in databases.all_marked() if facts.mark]
+
+
+def _bases(marks: Iterable[Mark]) -> list[str]:
+    return sorted({base_of(mark) for mark in marks} - {""})
