@@ -6,6 +6,9 @@ A name that no mutant has any more, or whose mutant a test does notice, is an er
 from __future__ import annotations
 
 EQUIVALENT: dict[str, dict[str, str]] = {
+    "coordination": {
+        "TableIntents.unmarked: always True: announced": "saves a question: no database has an oid that was not announced",
+    },
     "guarded": {
         "_exchanged: one more: 0": "the question failed, so one of the names means another database: there always is a first",
     },
@@ -13,7 +16,6 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "to_comment: one more: 1": "the middle of a search may be any place above the lower end and up to the higher one",
     },
     "sweep": {
-        "sweep_databases: always True: facts.mark": "asked for the type checker: all_marked() returns none without",
         "_unleased: always False: number is None": "a lock of number NULL is never taken, so the name is passed over all the same",
     },
 }

@@ -141,6 +141,84 @@ def test_an_intent_without_an_oid_is_left_to_the_one_who_knows_its_name(
     assert exists(admin, "shop_test_building_0f1e2d3c4b5a")
 
 
+def test_an_intent_without_an_oid_announces_nothing_once_its_database_is_gone(
+    coordination, sweeper
+):
+    with Admin.connect(coordination) as maker:
+        TableIntents(maker).open("shop_test_building_0f1e2d3c4b5a")
+    end = Deadline(10.0)
+    while locks_of_intents(sweeper):
+        assert not end.expired
+    assert sweep_databases(sweeper, dry_run=True) == []
+    assert sweeper.intents.pending() == ["shop_test_building_0f1e2d3c4b5a"]
+    assert sweep_databases(sweeper) == []
+    assert sweeper.intents.pending() == []
+    assert locks_of_intents(sweeper) == 0
+
+
+def locks_of_intents(sweeper):
+    return sweeper.admin.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+
+
+@pytest.fixture
+def left(coordination, admin):
+    """What a maker left that died before the mark; nobody holds the intent's lock any more."""
+    with Admin.connect(coordination) as maker:
+        TableIntents(maker).open("shop_test", 4_000_000_001)
+        maker.execute("CREATE DATABASE shop_test OID 4000000001 STRATEGY file_copy")
+        pid = maker.pid
+    end = Deadline(10.0)
+    while admin.value("SELECT count(*) FROM pg_stat_activity WHERE pid = %s", (pid,)):
+        assert not end.expired
+    return "shop_test"
+
+
+def test_what_a_killed_reclaimer_left_is_reclaimed_by_the_next(left, sweeper, admin):
+    Databases(admin).mark(left, Mark("scratch", blueprint=""))
+    (found,) = sweep_databases(sweeper, dry_run=True)
+    assert (found.name, found.done) == (left, False)
+    (found,) = sweep_databases(sweeper)
+    assert (found.name, found.done) == (left, True)
+    assert not exists(admin, left)
+
+
+@pytest.mark.parametrize("mark", [Mark("slot", ""), Mark("scratch", "main")])
+def test_what_its_maker_marked_is_not_reclaimed(left, sweeper, admin, mark):
+    Databases(admin).mark(left, mark)
+    assert sweep_databases(sweeper) == []
+    assert exists(admin, left)
+    assert sweeper.intents.pending() == []
+
+
+def test_what_cannot_be_reclaimed_is_told_and_stays_announced(left, inside, admin, coordination):
+    admin.execute("CREATE ROLE stranger LOGIN")
+    inside.execute("GRANT USAGE ON SCHEMA freshpg TO stranger")
+    inside.execute("GRANT ALL ON freshpg.intents TO stranger")
+    try:
+        with Admin.connect(coordination.with_(user="stranger")) as theirs:
+            (found,) = sweep_databases(Databases(theirs, intents=TableIntents(theirs)))
+            assert locks_of_intents(Databases(inside)) == 0
+        assert (found.name, found.done) == (left, False)
+        assert "owner" in found.error
+        assert exists(admin, left)
+        assert TableIntents(inside).pending() == [left]
+    finally:
+        inside.execute("DROP OWNED BY stranger")
+        admin.execute("DROP ROLE stranger")
+
+
+def test_a_connection_that_breaks_while_it_reclaims_is_told(left, inside, admin):
+    class Breaking(TableIntents):
+        def reclaim(self, name):
+            admin.value("SELECT pg_terminate_backend(%s, 10000)", (self.admin.pid,))
+            return super().reclaim(name)
+
+    (found,) = sweep_databases(Databases(inside, intents=Breaking(inside)))
+    assert (found.name, found.done) == (left, False)
+    assert "terminat" in found.error
+    assert exists(admin, left)
+
+
 def test_a_dry_run_names_what_a_dead_maker_left_and_leaves_it(coordination, sweeper, admin):
     with Admin.connect(coordination) as maker:
         TableIntents(maker).open("shop_test", 4_000_000_001)

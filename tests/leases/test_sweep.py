@@ -1,5 +1,6 @@
 import pytest
 
+from freshpg.core.names import doomed_name
 from freshpg.leases.registry import holders, overview
 from freshpg.leases.sweep import sweep_databases
 from freshpg.postgres.admin import Admin
@@ -160,3 +161,71 @@ def test_a_size_that_our_role_may_not_know_is_left_out(make, databases, admin, s
         assert (found.name, found.size) == ("shop_test", None)
     finally:
         admin.execute("DROP ROLE stranger")
+
+
+class Meanwhile(Databases):
+    """Something happens right after the databases were listed."""
+
+    def __init__(self, admin, act):
+        super().__init__(admin)
+        self.act = act
+
+    def all_marked(self):
+        found = super().all_marked()
+        self.act()
+        return found
+
+
+def test_what_its_maker_finished_since_it_was_listed_is_left_alone(make, databases, admin):
+    make("shop_test_readonly", "scratch")
+    done = Mark("readonly", "main", "f1", facts={"base": "shop_test"})
+    assert (
+        sweep_databases(Meanwhile(admin, lambda: databases.mark("shop_test_readonly", done))) == []
+    )
+    assert names(admin) == {"shop_test_readonly"}
+
+
+def test_what_was_made_again_since_it_was_listed_is_left_alone(make, databases, admin):
+    make("shop_test", "slot")
+
+    def make_again():
+        databases.drop("shop_test")
+        make("shop_test", "slot")
+
+    assert sweep_databases(Meanwhile(admin, make_again)) == []
+    assert names(admin) == {"shop_test"}
+
+
+def test_what_was_removed_since_it_was_listed_is_no_matter(make, databases, admin):
+    make("shop_test", "slot")
+    assert sweep_databases(Meanwhile(admin, lambda: databases.drop("shop_test"))) == []
+
+
+def test_what_cannot_be_removed_is_told_and_does_not_stop_the_sweep(make, databases, admin, server):
+    admin.execute("CREATE ROLE maker LOGIN CREATEDB")
+    make("shop_test", "slot")
+    mark = Mark("slot", "main", facts={"base": "shop_test"})
+    try:
+        with Admin.connect(server.with_(user="maker")) as theirs:
+            Databases(theirs).create("shop_test_2", mark, owner="maker", template="template0")
+            refused, removed = sweep_databases(Databases(theirs))
+        assert (refused.name, refused.done, removed.name, removed.done) == (
+            "shop_test",
+            False,
+            "shop_test_2",
+            True,
+        )
+        assert "freshpg made it for role postgres" in refused.error
+        assert removed.error == ""
+    finally:
+        admin.execute("DROP ROLE maker")
+
+
+def test_a_removal_that_was_killed_after_the_renaming_is_finished(make, databases, admin):
+    make("shop_test", "template")
+    oid = databases.find("shop_test").oid
+    databases.rename("shop_test", doomed_name(oid))
+    (found,) = sweep_databases(databases, dry_run=True)
+    assert (found.name, found.done) == (doomed_name(oid), False)
+    assert swept(sweep_databases(databases)) == {doomed_name(oid)}
+    assert databases.all_marked() == []

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from freshpg.core.clock import Clock
     from freshpg.core.conninfo import Conninfo
+    from freshpg.postgres.database_facts import DatabaseFacts
 
 NAME = "freshpg_coordination"
 
@@ -75,21 +76,32 @@ class TableIntents:
             (name, oid, self._holder),
         )
 
-    def reclaim(self, name: str) -> bool:
-        """Drop the unmarked database that a dead maker announced under this name and oid; the lock must be held."""
+    def unmarked(self, name: str) -> DatabaseFacts | None:
+        """Return the unmarked database that a dead maker announced under this name and oid; the lock must be held."""
         announced = self.with_oids().get(name)
-        databases = Databases(self.admin)
-        facts = databases.find(name) if announced else None
+        facts = Databases(self.admin).find(name) if announced else None
         if facts is None or facts.oid != announced or (facts.mark and not _is_doomed(facts.mark)):
+            return None
+        return facts
+
+    def reclaim(self, name: str) -> bool:
+        """Drop it, where there is one."""
+        facts = self.unmarked(name)
+        if facts is None:
             return False
-        databases.mark(name, Mark("scratch", blueprint=""), oid=announced)
+        databases = Databases(self.admin)
+        databases.mark(name, Mark("scratch", blueprint=""), oid=facts.oid)
         faultpoint("reclaim.marked")
-        databases.drop(name)
+        databases.drop(name, oid=facts.oid)
         return True
+
+    def strike_out(self, name: str) -> None:
+        """Take the row away; the lock must be held, and stays."""
+        self.admin.execute("DELETE FROM freshpg.intents WHERE name = %s", (name,))
 
     def close(self, name: str) -> None:
         """Strike it out and free its lock, in that order."""
-        self.admin.execute("DELETE FROM freshpg.intents WHERE name = %s", (name,))
+        self.strike_out(name)
         faultpoint("intent.deleted")
         self.admin.execute(
             f"SELECT pg_catalog.pg_advisory_unlock({INTENT_CLASS}, pg_catalog.hashtext(%s))"

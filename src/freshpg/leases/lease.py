@@ -19,7 +19,7 @@ from freshpg.core.clock import SYSTEM_CLOCK, Deadline
 from freshpg.core.errors import FreshpgError, LeaseLost
 from freshpg.core.faults import faultpoint
 from freshpg.leases.forks import abandon, disown_in_children
-from freshpg.leases.holder import DEFAULT_QUERY_BYTES, HolderNote, to_comment
+from freshpg.leases.holder import HolderNote, to_comment
 from freshpg.leases.keepalives import with_keepalives
 from freshpg.leases.locks import holders, none_free
 from freshpg.leases.slots import READONLY, Slot, lock_class
@@ -64,7 +64,6 @@ class LeaseConnection:
         self._held: set[Slot] = set()
         self._shared: set[str] = set()
         self._lock = threading.RLock()
-        self._unread = False
         self._closed = False
         self._limit = query_bytes or _query_bytes(admin)
         self._spelled = b""
@@ -121,10 +120,8 @@ class LeaseConnection:
     @property
     def alive(self) -> bool:
         """Whether the leases still stand, as far as this side can know without a round trip."""
-        if self._closed:
-            return False
         with self._lock:
-            return self._admin.alive
+            return not self._closed and self._admin.alive
 
     def check(self) -> None:
         """Make sure that the leases still stand.
@@ -166,14 +163,13 @@ class LeaseConnection:
         """
         with self._lock:
             new = set(slots) - self._held
-            if new:
-                locks = (
-                    f"pg_catalog.pg_advisory_lock({lock_class(slot.base)}, {slot.number})"
-                    for slot in sorted(new)
-                )
-                self._ask(f"SELECT {', '.join(locks)}")
-                self._held |= new
-                faultpoint("lease.held")
+            locks = (
+                f"pg_catalog.pg_advisory_lock({lock_class(slot.base)}, {slot.number})"
+                for slot in sorted(new)
+            )
+            self._ask(f"SELECT {', '.join(locks)}")
+            self._held |= new
+            faultpoint("lease.held")
 
     def renew(self) -> None:
         """Take the same leases again after the connection broke, where nobody else can have used the slots meanwhile.
@@ -184,16 +180,19 @@ class LeaseConnection:
         with self._lock:
             self._admin.close()
             self._admin = Admin.connect(self._admin.conninfo, application_name=APPLICATION)
-            self._unread = False
-            # The dying session may still hold its locks for some milliseconds: wait for them.
-            for slot in self._held:
-                self._ask(
-                    f"SELECT pg_catalog.pg_advisory_lock({lock_class(slot.base)}, {slot.number})"
-                )
-            for base in self._shared:
-                self._ask(
-                    f"SELECT pg_catalog.pg_advisory_lock_shared({lock_class(base)}, {READONLY})"
-                )
+            try:
+                self._hold_again()
+            except FreshpgError:
+                # Who has lost some of its leases must not look as if it had them.
+                self._admin.close()
+                raise
+
+    def _hold_again(self) -> None:
+        # The dying session may still hold its locks for some milliseconds: wait for them.
+        for slot in self._held:
+            self._ask(f"SELECT pg_catalog.pg_advisory_lock({lock_class(slot.base)}, {slot.number})")
+        for base in self._shared:
+            self._ask(f"SELECT pg_catalog.pg_advisory_lock_shared({lock_class(base)}, {READONLY})")
 
     def release(self, slots: Iterable[Slot]) -> None:
         """Give slots back; ones that are not held are passed over."""
@@ -205,8 +204,13 @@ class LeaseConnection:
                 self._held.discard(slot)
 
     def share_readonly(self, base: str) -> bool:
-        """Take part in the use of the shared read-only database; ``False`` while somebody is replacing it."""
+        """Take part in the use of the shared read-only database; ``False`` while somebody is replacing it.
+
+        Raises:
+            LeaseLost: The connection broke.
+        """
         with self._lock:
+            self.check()
             if base not in self._shared:
                 keys = f"{lock_class(base)}, {READONLY}"
                 if not self._ask(f"SELECT pg_catalog.pg_try_advisory_lock_shared({keys})")[0][0]:
@@ -249,8 +253,9 @@ class LeaseConnection:
             LeaseLost: The connection is gone.
         """
         with self._lock:
-            self._guard()
-            self._read_reply()
+            self.check()
+            with self._speaking():
+                self._read_reply()
             try:
                 yield self._admin
             finally:
@@ -309,10 +314,14 @@ class LeaseConnection:
             return slots
 
     def _ask(self, statement: str) -> list[tuple[Any, ...]]:
-        self._guard()
-        try:
+        with self._speaking():
             self._read_reply()
             return self._admin.rows(f"{statement} {self._comment.decode('ascii')}")
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        try:
+            yield
         except (psycopg.Error, FreshpgError) as error:
             if self._admin.connection.pgconn.status == ConnStatus.OK:
                 raise
@@ -324,27 +333,19 @@ class LeaseConnection:
         return self._spelled
 
     def _tell(self) -> None:
-        pgconn = self._admin.connection.pgconn
-        try:
+        with self._speaking():
             self._read_reply()
             # A statement of nothing but a comment: the server shows it and has nothing to run. Its reply is not
             # waited for.
-            pgconn.send_query(self._comment)
-            self._unread = True
-            pgconn.flush()
-        except psycopg.Error as error:
-            raise self._lost(str(error)) from None
+            self._admin.connection.pgconn.send_query(self._comment)
 
     def _tell_late(self) -> None:
+        # Whoever uses a lease next is told by check().
         with suppress(LeaseLost), self._lock:
-            # Whoever uses a lease next is told by check().
-            self.check()
             self._tell()
 
     def _read_reply(self) -> None:
         pgconn = self._admin.connection.pgconn
-        if not self._unread:
-            return
         end = Deadline(_REPLY_LIMIT, self.clock)
         while pgconn.is_busy():
             ready, _, _ = select.select([pgconn.socket], [], [], end.remaining)
@@ -353,11 +354,6 @@ class LeaseConnection:
             pgconn.consume_input()
         while pgconn.get_result() is not None:
             pass
-        self._unread = False
-
-    def _guard(self) -> None:
-        if self._closed:
-            raise self._lost("the connection is closed")
 
     def _ping_on(self, seconds: float) -> None:
         while not self._stop_pinging.wait(seconds):
@@ -368,14 +364,12 @@ class LeaseConnection:
                 return
 
     def _none_free(self, base: str, limit: int, waited: float) -> NoFreeSlot:
-        with self._lock:
-            self._read_reply()
+        with self.borrow() as admin:
             found = [
                 # Our own last statement is the question itself.
-                replace(held, note=self._note) if held.backend == self.backend else held
-                for held in holders(self._admin, [base])
+                replace(held, note=self._note) if held.backend == admin.pid else held
+                for held in holders(admin, [base])
             ]
-            self.note()
         return none_free(base, limit, waited, found)
 
     def _lost(self, seen: str) -> LeaseLost:
@@ -395,4 +389,4 @@ def _query_bytes(admin: Admin) -> int:
     size = admin.value(
         "SELECT pg_catalog.pg_size_bytes(pg_catalog.current_setting('track_activity_query_size'))"
     )
-    return int(size) if size else DEFAULT_QUERY_BYTES
+    return int(size)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 SWEPT_KINDS: frozenset[Kind] = frozenset({"slot", "ready", "scratch"})
 
+_INTERRUPTED = "its removal was interrupted; only removing it again is possible"
+_UNMARKED = "its maker was killed before it could mark it; the announced oid proves it was freshpg"
+
 
 @dataclass(frozen=True, slots=True)
 class Swept:
@@ -50,82 +53,72 @@ def sweep_databases(
     ``databases`` must be connected to the coordination database. Lease your own slots first: what they hold is then
     left alone. A database that cannot be removed is reported and does not stop the sweep.
     """
-    found = _interrupted_drops(databases, dry_run=dry_run)
-    seen = {swept.name for swept in found}
+    found = []
     for facts in databases.all_marked():
-        if facts.mark and facts.mark.kind in kinds and facts.name not in seen:
-            found += _unleased(databases, facts, dry_run=dry_run)
+        mark = facts.mark
+        if facts.connection_limit == INVALID or facts.name == doomed_name(facts.oid):
+            found.append(_drop(databases, facts, _INTERRUPTED, dry_run=dry_run))
+        elif mark and mark.kind in kinds:
+            found += _unleased(databases, facts, base_of(mark), dry_run=dry_run)
     intents = databases.intents
     if isinstance(intents, TableIntents):
-        for name, oid in intents.with_oids().items():
-            found += _dead_intent(databases, intents, name, oid, dry_run=dry_run)
+        for name in intents.pending():
+            found += _dead_intent(databases, intents, name, dry_run=dry_run)
     return found
 
 
-def _interrupted_drops(databases: Databases, *, dry_run: bool) -> list[Swept]:
-    why = "its removal was interrupted; only removing it again is possible"
-    return [
-        _drop(databases, facts.name, why, dry_run=dry_run)
-        for facts in databases.all_marked()
-        if facts.connection_limit == INVALID or facts.name == doomed_name(facts.oid)
-    ]
-
-
-def _unleased(databases: Databases, facts: DatabaseFacts, *, dry_run: bool) -> list[Swept]:
-    base = base_of(facts.mark) if facts.mark else ""
+def _unleased(
+    databases: Databases, facts: DatabaseFacts, base: str, *, dry_run: bool
+) -> list[Swept]:
     number = number_of(facts.name, base) if base else None
     if number is None:
         # A name that belongs to no slot: no lock speaks for it, so nothing is proven.
         return []
     with proven_free(databases.admin, base, number) as free:
-        now = databases.find(facts.name) if free else None
-        if now is None or now.mark is None or now.oid != facts.oid:
+        # Whoever changed it since it was listed is alive, or was until now.
+        if not free or databases.find(facts.name) != facts:
             return []
-        return [
-            _drop(databases, facts.name, f"nobody holds slot {number} of {base}", dry_run=dry_run)
-        ]
+        return [_drop(databases, facts, f"nobody holds slot {number} of {base}", dry_run=dry_run)]
 
 
 def _dead_intent(
-    databases: Databases, intents: TableIntents, name: str, oid: int | None, *, dry_run: bool
+    databases: Databases, intents: TableIntents, name: str, *, dry_run: bool
 ) -> list[Swept]:
     admin = databases.admin
-    key = admin.value("SELECT pg_catalog.hashtext(%s)", (name,))
-    if not admin.value("SELECT pg_catalog.pg_try_advisory_lock(%s, %s)", (INTENT_CLASS, key)):
+    keys = (INTENT_CLASS, admin.value("SELECT pg_catalog.hashtext(%s)", (name,)))
+    if not admin.value("SELECT pg_catalog.pg_try_advisory_lock(%s, %s)", keys):
         return []
     try:
-        facts = databases.find(name)
-        if oid is None or intents.with_oids().get(name) != oid:
-            # Struck out meanwhile; or without an oid: a template builder's, who alone knows what its name proves. Where
-            # there is no such database any more, it announces nothing.
-            if oid is None and facts is None and not dry_run:
-                admin.execute(
-                    "DELETE FROM freshpg.intents WHERE name = %s AND oid IS NULL", (name,)
-                )
-            return []
-        found = facts is not None and facts.mark is None and facts.oid == oid
-        why = (
-            "its maker was killed before it could mark it; the announced oid proves it was freshpg"
-        )
-        swept = Swept(name, why, done=False)
-        if not dry_run:
-            try:
-                swept = replace(swept, done=intents.reclaim(name))
-            except FreshpgError as error:
-                return [replace(swept, error=str(error))]
-            admin.execute("DELETE FROM freshpg.intents WHERE name = %s", (name,))
-        return [swept] if found else []
+        if intents.with_oids().get(name) is not None:
+            return _reclaimed(intents, name, dry_run=dry_run)
+        # Struck out meanwhile; or without an oid: a template builder's, who alone knows what its name proves. Where
+        # there is no such database any more, it announces nothing.
+        if not dry_run and databases.find(name) is None:
+            intents.strike_out(name)
+        return []
     finally:
         if not admin.closed:
-            admin.value("SELECT pg_catalog.pg_advisory_unlock(%s, %s)", (INTENT_CLASS, key))
+            admin.value("SELECT pg_catalog.pg_advisory_unlock(%s, %s)", keys)
 
 
-def _drop(databases: Databases, name: str, why: str, *, dry_run: bool) -> Swept:
-    swept = Swept(name, why, done=False)
+def _reclaimed(intents: TableIntents, name: str, *, dry_run: bool) -> list[Swept]:
+    swept = Swept(name, _UNMARKED, done=False)
+    if dry_run:
+        return [swept] if intents.unmarked(name) else []
+    try:
+        done = intents.reclaim(name)
+    except FreshpgError as error:
+        return [replace(swept, error=str(error))]
+    intents.strike_out(name)
+    return [replace(swept, done=True)] if done else []
+
+
+def _drop(databases: Databases, facts: DatabaseFacts, why: str, *, dry_run: bool) -> Swept:
+    swept = Swept(facts.name, why, done=False)
     if dry_run:
         return swept
     try:
-        databases.drop(name)
+        databases.drop(facts.name, oid=facts.oid)
     except FreshpgError as error:
         return replace(swept, error=str(error))
     faultpoint("sweep.dropped")
