@@ -28,7 +28,7 @@ GOAL = 95.0
 """Per cent, of each part."""
 
 _SWEEP = ("tests/leases/test_sweep.py", "tests/leases/test_coordination.py")
-_LEASE = ("tests/leases/test_lease.py",)
+_LEASE = ("tests/leases/test_lease.py", "tests/leases/test_lease_life.py")
 _DATABASES = ("tests/postgres/test_databases.py", "tests/postgres/test_dropping.py")
 _GUARDED = ("tests/postgres/test_guarded.py",)
 _SESSIONS = ("tests/postgres/test_sessions.py",)
