@@ -344,7 +344,8 @@ def test_signs_of_life_end_with_the_connection(lease_connection):
 
 
 def asked(lease):
-    return lease._ask("SHOW idle_session_timeout")[0][0]
+    with lease.borrow() as lent:
+        return lent.value("SHOW idle_session_timeout")
 
 
 def test_over_tcp_a_silent_session_ends_and_signs_of_life_keep_it(server, admin):
