@@ -8,6 +8,7 @@ from __future__ import annotations
 EQUIVALENT: dict[str, dict[str, str]] = {
     "coordination": {
         "TableIntents.unmarked: always True: announced": "saves a question: no database has an oid that was not announced",
+        "_prepare: always False: inside.value(\"SELECT pg_catalog.to_regclass('freshpg.intents')\") is not None": "saves two statements: what is there already is not made again",
     },
     "guarded": {
         "_exchanged: one more: 0": "the question failed, so one of the names means another database: there always is a first",

@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from freshpg.core.clock import Deadline
-from freshpg.core.errors import CreateDatabaseRefused, NotOurs
-from freshpg.leases.coordination import NAME, TableIntents, ensure_coordination
+from freshpg.core.clock import Deadline, SystemClock
+from freshpg.core.errors import CreateDatabaseRefused, FreshpgError, NotOurs
+from freshpg.leases.coordination import INTENT_CLASS, NAME, TableIntents, ensure_coordination
 from freshpg.leases.sweep import sweep_databases
 from freshpg.postgres.admin import Admin
 from freshpg.postgres.databases import Databases
@@ -83,6 +83,113 @@ def test_without_the_right_to_create_databases_it_says_which_right_is_missing(se
     assert not exists(admin, NAME)
 
 
+class Clock(SystemClock):
+    """Time that passes by sleeping alone."""
+
+    def __init__(self):
+        self.now, self.slept = 0.0, []
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def test_a_maker_that_may_still_live_is_waited_for_half_a_minute(server, admin):
+    clock = Clock()
+    admin.execute(f"CREATE DATABASE {NAME}")
+    ensure_coordination(server, clock=clock)
+    assert clock.slept[0] < 0.007
+    assert 0.19 < max(clock.slept) < 0.31
+    assert clock.now == pytest.approx(30.0)
+
+
+def test_a_database_of_freshpgs_with_another_purpose_is_not_taken_for_it(server, admin):
+    databases = Databases(admin)
+    databases.create(NAME, Mark("slot", "main"), owner="postgres", template="template0")
+    with Admin.connect(server.with_(dbname=NAME)) as inside:
+        inside.execute("CREATE TABLE precious (id int)")
+    with pytest.raises(NotOurs, match="holds 1 objects"):
+        ensure_coordination(server, deadline=0)
+    assert databases.find(NAME).mark.kind == "slot"
+
+
+def test_without_a_database_in_the_address_it_is_made_from_the_usual_one(server, admin):
+    assert ensure_coordination(server.with_(dbname="")).dbname == NAME
+
+
+def test_another_refusal_of_the_server_is_told_as_itself(server, admin):
+    address = server.with_(params=(("options", "-c default_transaction_read_only=on"),))
+    with pytest.raises(FreshpgError, match="read-only transaction"):
+        ensure_coordination(address)
+
+
+def test_what_can_be_neither_found_nor_made_is_an_error_at_the_deadline(server, admin, monkeypatch):
+    admin.execute(f"CREATE DATABASE {NAME}")
+    monkeypatch.setattr(Databases, "find", lambda *_: None)
+    with pytest.raises(FreshpgError, match="already exists"):
+        ensure_coordination(server, deadline=0.1)
+
+
+def test_two_that_make_its_table_at_once_wait_for_each_other(server, admin, coordination):
+    failures = []
+
+    def ask():
+        try:
+            ensure_coordination(server)
+        except FreshpgError as error:
+            failures.append(error)
+
+    with Admin.connect(coordination) as other:
+        other.execute("DROP SCHEMA freshpg CASCADE")
+        other.execute(f"SELECT pg_advisory_lock({INTENT_CLASS}, 0)")
+        thread = threading.Thread(target=ask)
+        thread.start()
+        end = Deadline(10.0)
+        while not other.value("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            assert not end.expired
+        other.execute("SELECT pg_advisory_unlock_all()")
+        thread.join(10.0)
+        assert failures == []
+        assert other.value("SELECT to_regclass('freshpg.intents')")
+
+
+@pytest.fixture
+def role(server, admin):
+    """Make roles that are gone after the databases are."""
+    made = []
+
+    def make(name, rights="LOGIN"):
+        made.append(name)
+        admin.execute(f"CREATE ROLE {name} {rights}")
+        return server.with_(user=name)
+
+    yield make
+    _drop_if_there(server)
+    with Admin.connect(server) as cleaner:
+        for name in reversed(made):
+            cleaner.execute(f"DROP ROLE {name}")
+
+
+def _drop_if_there(server):
+    with Admin.connect(server) as cleaner:
+        cleaner.execute(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")
+
+
+def test_one_that_another_role_made_is_refused_unless_it_shares_its_rights(role, admin):
+    maker, stranger = role("maker", "LOGIN CREATEDB"), role("stranger")
+    ensure_coordination(maker)
+    with pytest.raises(
+        CreateDatabaseRefused, match="role maker made it, and role stranger"
+    ) as said:
+        ensure_coordination(stranger)
+    assert said.value.data["owner"] == "maker"
+    admin.execute("GRANT maker TO stranger")
+    assert ensure_coordination(stranger).user == "stranger"
+
+
 def test_an_intent_stands_only_while_a_database_is_made(sweeper, admin):
     mark = Mark("slot", "main", facts={"base": "shop_test"})
     sweeper.clone(
@@ -97,6 +204,26 @@ def test_an_intent_stands_only_while_a_database_is_made(sweeper, admin):
     assert sweeper.find("shop_test").mark.kind == "slot"
     locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
     assert sweeper.admin.value(locks) == 0
+
+
+def test_an_intent_announced_again_in_one_session_is_one(sweeper):
+    intents = sweeper.intents
+    intents.open("shop_test", 4_000_000_001)
+    intents.open("shop_test", 4_000_000_002)
+    intents.open("shop_test_2")
+    assert intents.with_oids() == {"shop_test": 4_000_000_002, "shop_test_2": None}
+    intents.close("shop_test")
+    assert intents.pending() == ["shop_test_2"]
+    assert locks_of_intents(sweeper) == 1
+    intents.close("shop_test_2")
+    assert locks_of_intents(sweeper) == 0
+
+
+def test_striking_out_what_a_dead_maker_announced_is_no_warning_in_the_servers_log(left, sweeper):
+    told = []
+    sweeper.admin.connection.add_notice_handler(told.append)
+    sweeper.intents.close(left)
+    assert (sweeper.intents.pending(), told) == ([], [])
 
 
 def test_a_database_whose_maker_died_before_the_mark_is_swept(coordination, sweeper, admin):

@@ -5,7 +5,6 @@ On a server of ours the database ``postgres`` serves for leases, and no intent i
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from freshpg.core.backoff import delays
@@ -34,7 +33,7 @@ INTENT_CLASS = lock_class("intents")
 _SCHEMA = """
 CREATE SCHEMA IF NOT EXISTS freshpg;
 CREATE TABLE IF NOT EXISTS freshpg.intents (
-    name text PRIMARY KEY, oid oid, holder jsonb NOT NULL, made timestamptz NOT NULL DEFAULT now());
+    name text PRIMARY KEY, oid oid, made timestamptz DEFAULT now());
 """
 _OWNER_NOT_OURS = """
 SELECT pg_catalog.pg_get_userbyid(nspowner) FROM pg_catalog.pg_namespace
@@ -56,24 +55,27 @@ class TableIntents:
     statement it runs, so a lock that is free proves that the writer is gone and that its CREATE DATABASE is over.
     """
 
-    def __init__(self, admin: Admin, holder: dict[str, str] | None = None) -> None:
+    def __init__(self, admin: Admin) -> None:
         self.admin = admin
-        self._holder = json.dumps(holder or {})
+        self._locked: set[str] = set()
 
     def open(self, name: str, oid: int | None = None) -> None:
         """Write down that ``name`` is about to be made; see :class:`freshpg.postgres.databases.Intents`."""
-        self.admin.execute(
-            f"SELECT pg_catalog.pg_advisory_lock({INTENT_CLASS}, pg_catalog.hashtext(%s))", (name,)
-        )
+        if name not in self._locked:
+            self.admin.execute(
+                f"SELECT pg_catalog.pg_advisory_lock({INTENT_CLASS}, pg_catalog.hashtext(%s))",
+                (name,),
+            )
+            self._locked.add(name)
         faultpoint("intent.locked")
         # A killed maker's CREATE may have ended only now, which freed the lock.
         self.reclaim(name)
         self.admin.execute(
             """
-            INSERT INTO freshpg.intents (name, oid, holder) VALUES (%s, %s, %s::jsonb)
-            ON CONFLICT (name) DO UPDATE SET oid = excluded.oid, holder = excluded.holder, made = now()
+            INSERT INTO freshpg.intents (name, oid) VALUES (%s, %s)
+            ON CONFLICT (name) DO UPDATE SET oid = excluded.oid, made = now()
             """,
-            (name, oid, self._holder),
+            (name, oid),
         )
 
     def unmarked(self, name: str) -> DatabaseFacts | None:
@@ -100,16 +102,15 @@ class TableIntents:
         self.admin.execute("DELETE FROM freshpg.intents WHERE name = %s", (name,))
 
     def close(self, name: str) -> None:
-        """Strike it out and free its lock, in that order."""
+        """Strike it out and free its lock, in that order; of a dead maker's there is only the first to do."""
         self.strike_out(name)
         faultpoint("intent.deleted")
-        self.admin.execute(
-            f"SELECT pg_catalog.pg_advisory_unlock({INTENT_CLASS}, pg_catalog.hashtext(%s))"
-            f" FROM pg_catalog.pg_locks WHERE pid = pg_catalog.pg_backend_pid() AND locktype = 'advisory'"
-            f"  AND objsubid = 2 AND classid::bigint = {INTENT_CLASS & 0xFFFFFFFF}"
-            f"  AND objid::bigint = pg_catalog.hashtext(%s)::bigint & 4294967295",
-            (name, name),
-        )
+        if name in self._locked:
+            self._locked.discard(name)
+            self.admin.execute(
+                f"SELECT pg_catalog.pg_advisory_unlock({INTENT_CLASS}, pg_catalog.hashtext(%s))",
+                (name,),
+            )
 
     def pending(self) -> Collection[str]:
         """Return the names written down and not struck out."""
@@ -140,10 +141,9 @@ def ensure_coordination(
             if facts and facts.mark and facts.mark.kind == "coordination":
                 break
             if facts is None:
-                _create(databases)
+                _create(databases, end)
             elif end.expired:
                 _adopt_if_empty(databases, there)
-                break
             else:
                 # Its maker is between CREATE and mark, or was killed there.
                 clock.sleep(min(delay, end.remaining))
@@ -152,14 +152,14 @@ def ensure_coordination(
     return there
 
 
-def _create(databases: Databases) -> None:
+def _create(databases: Databases, end: Deadline) -> None:
     try:
         databases.admin.execute(f"CREATE DATABASE {ident(NAME)} TEMPLATE template0")
         faultpoint("coordination.made")
         databases.mark(NAME, Mark("coordination", blueprint=""))
     except FreshpgError as error:
         state = error.data.get("sqlstate")
-        if state in _SOMEBODY_WAS_FASTER:
+        if state in _SOMEBODY_WAS_FASTER and not end.expired:
             return
         if state == sqlstate.INSUFFICIENT_PRIVILEGE:
             user = ident(databases.admin.conninfo.user)
