@@ -6,6 +6,7 @@ That leaves a third of what starting Python and pytest anew costs, which is most
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -13,19 +14,39 @@ import select
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import pytest
+from hypothesis import Phase, settings
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
+    from types import FrameType
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Nothing of what is changed: of freshpg only what pytest loads.
 _NEEDED = (
-    "_hypothesis_pytestplugin", "anyio.pytest_plugin", "faker.contrib.pytest.plugin", "hypothesis.strategies", "psycopg",
-    "pytest_asyncio.plugin", "pytest_timeout", "xdist.plugin",
+    "_hypothesis_pytestplugin", "_pytest.pytester", "anyio.pytest_plugin", "faker.contrib.pytest.plugin",
+    "freshpg.pytest_plugin", "hypothesis.strategies", "psycopg", "pytest_asyncio.plugin", "pytest_timeout", "xdist.plugin",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Whether the tests passed, what they said, how long it took, and which functions of the module each of them called.
+
+    ``called`` has the quickest test first. What other processes called is not seen.
+    """
+
+    passed: bool
+    said: str
+    seconds: float
+    called: dict[str, list[str]]
 
 
 class Trials:
@@ -50,14 +71,28 @@ class Trials:
         self._process.communicate()
 
     def run(
-        self, module: str, source: str, tests: Sequence[str], seconds: float
-    ) -> tuple[bool, str, float]:
-        """Whether the tests pass with this source in the module's place, what they said, how long it took."""
+        self,
+        module: str,
+        source: str,
+        tests: Sequence[str],
+        *,
+        only: Sequence[str] = (),
+        seconds: float = 300,
+    ) -> Trial:
+        """Run the tests, or ``only`` some of them in this order, with this source in the module's place."""
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as place:
-            file, said = Path(place, "mutant.py"), Path(place, "said")
+            file, said, calls = (Path(place, name) for name in ("mutant.py", "said", "calls"))
             file.write_text(source, "utf-8")
-            self._tell({"mutant": f"{module}={file}", "said": str(said), "tests": tests})
+            self._tell(
+                {
+                    "mutant": f"{module}={file}",
+                    "said": str(said),
+                    "calls": str(calls),
+                    "tests": tests,
+                    "only": only,
+                }
+            )
             pid, code = int(self._hear(30)), ""
             try:
                 code = self._hear(seconds)
@@ -68,7 +103,8 @@ class Trials:
             if not code:
                 self._hear(30)
             words = said.read_text("utf-8", "replace") if code else "did not end"
-        return code == "0", words, time.monotonic() - began
+            called = json.loads(calls.read_text("utf-8")) if calls.exists() else {}
+        return Trial(code == "0", words, time.monotonic() - began, called)
 
     def _tell(self, what: dict[str, Any]) -> None:
         assert self._process.stdin is not None  # noqa: S101 (for the type checker)
@@ -106,17 +142,60 @@ class _UseShared:
         postgres_server.running_server = running_server
 
 
-def _try(addresses: list[str], tests: Sequence[str]) -> int:
-    import pytest
-    from hypothesis import Phase, settings
+class _WhoCalls:
+    """A plugin: writes down which functions of a file each test calls, the quickest test first."""
 
+    def __init__(self, file: str, calls: str) -> None:
+        self._file, self._calls = file, Path(calls)
+        self._called: dict[str, tuple[float, list[str]]] = {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Watch one test, its fixtures too."""
+        names: set[str] = set()
+
+        def called(frame: FrameType, *_: object) -> None:
+            if frame.f_code.co_filename == self._file:
+                names.add(frame.f_code.co_qualname.replace(".<locals>", ""))
+
+        threading.settrace(called)
+        sys.settrace(called)
+        began = time.monotonic()
+        try:
+            return (yield)
+        finally:
+            sys.settrace(None)
+            self._called[item.nodeid] = (time.monotonic() - began, sorted(names))
+
+    def pytest_sessionfinish(self) -> None:
+        """Write it."""
+        in_order = sorted(self._called.items(), key=lambda one: one[1][0])
+        self._calls.write_text(json.dumps({test: names for test, (_, names) in in_order}), "utf-8")
+
+
+class _Only:
+    """A plugin: runs some tests alone, in the order given."""
+
+    def __init__(self, tests: Sequence[str]) -> None:
+        self._places = {test: place for place, test in enumerate(tests)}
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leave out the others."""
+        chosen = [item for item in items if item.nodeid in self._places]
+        items[:] = sorted(chosen, key=lambda item: self._places[item.nodeid])
+
+
+def _try(addresses: list[str], told: dict[str, Any]) -> int:
     # Whether it fails is asked, not the smallest example of it.
     settings.register_profile("mutants", phases=[Phase.explicit, Phase.generate], database=None)
     words = ["-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--no-header", "--tb=line"]
     # Pytest rewrites assertions of plugins, freshpg is one, and what rewrites also finds.
     words.append("--assert=plain")
     words += ["-m", "not chaos", "--timeout=30", "--hypothesis-profile=mutants"]
-    return int(pytest.main([*words, *tests], plugins=[_UseShared(addresses)]))
+    file = told["mutant"].partition("=")[2]
+    other = _Only(told["only"]) if told["only"] else _WhoCalls(file, told["calls"])
+    return int(pytest.main([*words, *told["tests"]], plugins=[_UseShared(addresses), other]))
 
 
 def main() -> int:
@@ -126,6 +205,8 @@ def main() -> int:
     addresses = json.loads(sys.argv[1])
     for name in _NEEDED:
         importlib.import_module(name)
+    # Nothing to be looked through for garbage in every child.
+    gc.freeze()
     for line in sys.stdin:
         told = json.loads(line)
         pid = os.fork()
@@ -137,7 +218,7 @@ def main() -> int:
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.environ["MUTANT"] = told["mutant"]
             sitecustomize.use_mutant()
-            return _try(addresses, told["tests"])
+            return _try(addresses, told)
         print(pid, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
     return 0

@@ -50,9 +50,10 @@ _SAID = frozenset({"failed", "on", "seen", "todo", "why"})
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One changed source; ``name`` is its own in the module, whatever line it is on."""
+    """One changed source; ``name`` is its own in the module, whatever line it is on, ``where`` the function's."""
 
     line: int
+    where: str
     name: str
     source: str
 
@@ -64,7 +65,8 @@ def mutants_of(source: str) -> Iterator[Mutant]:
         changed = copy.deepcopy(tree)
         place = _Places(changed).found[number]
         place.act()
-        yield Mutant(place.node.lineno, name, ast.unparse(ast.fix_missing_locations(changed)))
+        text = ast.unparse(ast.fix_missing_locations(changed))
+        yield Mutant(place.node.lineno, place.where, name, text)
 
 
 def names_of(source: str) -> list[str]:
