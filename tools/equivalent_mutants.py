@@ -10,6 +10,12 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "TableIntents.unmarked: always True: announced": "saves a question: no database has an oid that was not announced",
         "_prepare: always False: inside.value(\"SELECT pg_catalog.to_regclass('freshpg.intents')\") is not None": "saves two statements: what is there already is not made again",
     },
+    "databases": {
+        "Databases._drop: always True: facts.is_template": "what is no template may be told once more that it is none",
+        "Databases._drop: always True: held": "saves some questions: a database that nobody is in can be shut too",
+        "Databases._drop: always True: not self.own": "saves a renaming: on a server of our own nobody else renames",
+        "Databases.clear_holders: always True: end_prepared_transactions(self.admin, facts)": "saves a question: the session that rolls back is one of ours, and nobody else came in",
+    },
     "guarded": {
         "_exchanged: one more: 0": "the question failed, so one of the names means another database: there always is a first",
     },

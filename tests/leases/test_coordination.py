@@ -252,6 +252,7 @@ def test_a_database_somebody_else_made_under_an_announced_name_survives(
     with Admin.connect(coordination) as maker:
         TableIntents(maker).open("shop_test", 4_000_000_001)
     admin.execute("CREATE DATABASE shop_test")
+    assert sweeper.intents.reclaim("shop_test") is False
     assert swept_in_time(sweeper) == []
     assert exists(admin, "shop_test")
     assert sweeper.intents.pending() == []
@@ -312,6 +313,7 @@ def test_what_a_killed_reclaimer_left_is_reclaimed_by_the_next(left, sweeper, ad
 @pytest.mark.parametrize("mark", [Mark("slot", ""), Mark("scratch", "main")])
 def test_what_its_maker_marked_is_not_reclaimed(left, sweeper, admin, mark):
     Databases(admin).mark(left, mark)
+    assert sweep_databases(sweeper, dry_run=True) == []
     assert sweep_databases(sweeper) == []
     assert exists(admin, left)
     assert sweeper.intents.pending() == []

@@ -80,6 +80,16 @@ def test_dropping_ends_sessions_open_transactions_and_prepared_ones(admin, datab
     assert admin.rows("SELECT FROM pg_prepared_xacts") == []
 
 
+def test_a_prepared_transaction_behind_a_closed_door_is_no_obstacle(admin, databases, shop):
+    with enter(admin, shop) as one:
+        one.execute("BEGIN")
+        one.execute("CREATE TABLE t (id int)")
+        one.execute("PREPARE TRANSACTION 'left'")
+    databases.seal(shop)
+    assert databases.drop(shop) is True
+    assert admin.rows("SELECT FROM pg_prepared_xacts") == []
+
+
 def test_a_prepared_transaction_alone_is_ended_too(admin, databases, shop):
     with enter(admin, shop) as one:
         one.execute("BEGIN")

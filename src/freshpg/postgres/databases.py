@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -27,7 +28,7 @@ from freshpg.postgres.sessions import end_prepared_transactions, end_sessions, s
 from freshpg.postgres.strangers import not_ours, put_in_place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from freshpg.core.clock import Clock
     from freshpg.postgres.admin import Admin
@@ -89,15 +90,9 @@ class Databases(Finder):
             # Asked before the intent is written: an intent must never name a database somebody else made.
             raise self._exists(name)
         oid = _random_oid()
-        self.intents.open(name)
-        faultpoint("create.announced")
-        try:
+        with self._announced(name):
+            faultpoint("create.announced")
             self._create(name, owner=owner, template=template, strategy=strategy, oid=oid)
-        except FreshpgError as error:
-            if error.data.get("sqlstate"):
-                # The server itself refused, so nothing was made; a broken connection proves nothing.
-                self.intents.close(name)
-            raise
         faultpoint("create.made")
         self.mark(name, mark, oid=oid)
         faultpoint("create.marked")
@@ -126,14 +121,9 @@ class Databases(Finder):
         """
         oid = _random_oid()
         made = first(oid) if first else name
-        self.intents.open(name, oid)
-        faultpoint("clone.announced")
-        try:
+        with self._announced(name, oid):
+            faultpoint("clone.announced")
             self._create(made, owner=owner, template=template, strategy=strategy, oid=oid)
-        except FreshpgError as error:
-            if error.data.get("sqlstate"):
-                self.intents.close(name)
-            raise
         faultpoint("clone.made")
         comment = literal(mark.tied_to(oid, self.admin.system).to_comment())
         statements = [f"COMMENT ON DATABASE {ident(made)} IS {comment}", *extras.statements(made)]
@@ -143,6 +133,18 @@ class Databases(Finder):
         faultpoint("clone.marked")
         self.intents.close(name)
         return oid
+
+    @contextmanager
+    def _announced(self, name: str, oid: int | None = None) -> Iterator[None]:
+        self.intents.open(name, oid)
+        try:
+            yield
+        except FreshpgError as error:
+            # Somebody else made one of this name, or the server itself refused: nothing was made by us, and an intent must
+            # not stand for what others made. A broken connection proves nothing.
+            if isinstance(error, NotOurs) or error.data.get("sqlstate"):
+                self.intents.close(name)
+            raise
 
     def _create(
         self, name: str, *, owner: str, template: str, strategy: Strategy, oid: int | None = None
@@ -253,11 +255,7 @@ class Databases(Finder):
         look_after(self.admin, facts.name, facts.oid, own=self.own)
 
     def _insist(self, facts: DatabaseFacts, limit: Deadline, act: Callable[[], object]) -> None:
-        def shut() -> None:
-            if facts.connection_limit != INVALID:
-                self._shut(facts, limit)
-
-        insist(facts.name, act, limit=limit, shut=shut)
+        insist(facts.name, act, limit=limit, shut=lambda: self._shut(facts, limit))
 
     def _doom(self, facts: DatabaseFacts, limit: Deadline) -> str:
         """Give a database the name under which it is dropped, and return it.
@@ -333,9 +331,7 @@ class Databases(Finder):
 
         CREATE DATABASE copies neither: https://www.postgresql.org/docs/current/manage-ag-templatedbs.html
         """
-        statements = read_extras(self.admin, source).statements(target)
-        if statements:
-            self.admin.execute("; ".join(statements))
+        self.admin.execute("; ".join(read_extras(self.admin, source).statements(target)))
 
     def sessions(self, name: str) -> list[Session]:
         """Return who is connected to ``name``, ourselves excluded."""
@@ -372,8 +368,10 @@ class Databases(Finder):
         """End everything that holds a database which is to go, and let nobody in again."""
         # A pool that reconnects would win against every DROP, so the door is closed first.
         end_sessions(self.admin, facts, limit)
-        if end_prepared_transactions(self.admin, facts):
-            end_sessions(self.admin, facts, limit)
+        # Behind a closed door too: a sealed template may have one, or somebody was killed, or came in between, just here.
+        end_prepared_transactions(
+            self.admin, facts, let_in=lambda: self._alter(facts, "ALLOW_CONNECTIONS true")
+        )
         self._alter(facts, "ALLOW_CONNECTIONS false")
         end_sessions(self.admin, facts, limit)
 

@@ -11,6 +11,8 @@ from freshpg.postgres.dropping import pauses
 from freshpg.postgres.quoting import literal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from freshpg.core.clock import Deadline
     from freshpg.postgres.database_facts import DatabaseFacts
 
@@ -81,13 +83,16 @@ def end_sessions(admin: Admin, facts: DatabaseFacts, limit: Deadline) -> list[Se
     return seen
 
 
-def end_prepared_transactions(admin: Admin, facts: DatabaseFacts) -> bool:
-    """Roll back what was prepared in a database; return whether there was any."""
+def end_prepared_transactions(
+    admin: Admin, facts: DatabaseFacts, *, let_in: Callable[[], object] = lambda: None
+) -> bool:
+    """Roll back what was prepared in a database; return whether there was any. ``let_in`` is called before one enters."""
     found = admin.rows(
         "SELECT x.gid FROM pg_catalog.pg_prepared_xact() x WHERE x.dbid = %s", (facts.oid,)
     )
     if not found:
         return False
+    let_in()
     # ROLLBACK PREPARED works only from inside the same database: from another one of this name it is an error.
     with Admin.connect(admin.conninfo.with_(dbname=facts.name)) as inside:
         for (gid,) in found:
