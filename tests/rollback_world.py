@@ -6,6 +6,7 @@ import psycopg
 import pytest
 from postgres_server import running_server
 
+from freshpg.core.clock import Deadline
 from freshpg.isolation.rollback.session import RollbackSession
 from freshpg.isolation.rollback.single import SingleConnection
 
@@ -60,6 +61,9 @@ def kept_session(address):
 @pytest.fixture
 def session(kept_session):
     """The session, inside its outer transaction; nothing of a test may be left to doubt."""
+    limit = Deadline(10.0)
+    while kept_session._others():
+        assert not limit.expired, "a connection of the test before is still there"
     assert kept_session.begin()
     yield kept_session
     kept_session.end(check=False)

@@ -43,8 +43,8 @@ def add(connection, name="Grace"):
 
 
 @pytest.fixture
-def outside(address):
-    """A session that sees what is really committed."""
+def outside(address, session):
+    """A session that sees what is really committed; it comes after the test's own."""
     with psycopg.connect(**address.keywords(), autocommit=True) as connection:
         yield connection
 
