@@ -158,12 +158,13 @@ class Holding:
             return
         try:
             self.lease.note(test)
-        except (LeaseLost, ServerDied) as error:
+        except (FreshpgError, OSError) as error:
             if not self.running.own:
                 if isinstance(error, LeaseLost):
                     self.lose_lease(error)
                 raise
-            # Nobody else uses a server of ours; a test that is a superuser there may have ended our session.
+            # Nobody else uses a server of ours; a test that is a superuser there may have ended our session, and what
+            # kept it from being opened at first may have passed.
             self.renew_lease()
             self.lease.note(test)
 

@@ -26,6 +26,11 @@ class Keeping:
         self._events = events
         self._clock = clock
 
+    def sweep(self) -> None:
+        """Remove what a killed process left half written; where that is refused, a start goes on without it."""
+        with suppress(FreshpgError, OSError):
+            self._list.sweep()
+
     def reserve(
         self, database: Database, running: RunningServer, *, base: str, user: str, why: str
     ) -> KeptDatabase:
@@ -48,10 +53,10 @@ class Keeping:
         return kept
 
     def carry_out(self, database: Database, level: Isolation, kept: KeptDatabase) -> None:
-        """Take a database back under the name it was reserved."""
+        """Take a database back under the name it was reserved; whatever comes in between, the name is free again."""
         try:
             level.keep(database.name, kept.name, test=database.test, why=kept.why)
-        except FreshpgError:
+        except BaseException:
             self._list.forget(kept.name)
             raise
         self._events.emit(DatabaseKept(kept.name, kept.why))

@@ -19,12 +19,15 @@ from freshpg.core.clock import Deadline
 from freshpg.core.errors import PathUnusable, WaitTimedOut
 from freshpg.core.faults import faultpoint
 from freshpg.servers import private
+from freshpg.servers.shortage import shortage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from freshpg.core.conninfo import Conninfo
+
+_FAILED = "the list of databases kept for inspection was to be changed"
 
 LOCK_SECONDS = 10.0
 """How long another process may take to change the list; it takes well below a millisecond."""
@@ -75,6 +78,7 @@ class KeptList:
 
         Raises:
             PathUnusable: The list cannot be written.
+            DiskFull: There is no room for it.
         """
         with self._locked():
             entries = self.all()
@@ -98,34 +102,57 @@ class KeptList:
         with self._locked():
             self._write([kept for kept in self.all() if kept.name not in names_gone])
 
+    def sweep(self) -> None:
+        """Remove what somebody who was killed while writing left; at each start, as the next writing may never come."""
+        if self._draft.exists():
+            # Whoever holds the lock writes: that draft is not left.
+            with self._locked(seconds=0.0):
+                self._draft.unlink(missing_ok=True)
+
+    @property
+    def _draft(self) -> Path:
+        # One name, for only who holds the lock writes it.
+        return self.path.with_suffix(".tmp")
+
     def _write(self, entries: list[KeptDatabase]) -> None:
-        # One name, for we hold the lock: a draft of somebody who was killed is written over.
-        draft = self.path.with_suffix(".tmp")
+        draft = self._draft
         handle = private.create(draft, os.O_WRONLY | os.O_TRUNC)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump([asdict(kept) for kept in entries], file, indent=1)
-        faultpoint("kept.drafted")
-        draft.replace(self.path)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump([asdict(kept) for kept in entries], file, indent=1)
+            faultpoint("kept.drafted")
+            draft.replace(self.path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
         faultpoint("kept.written")
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        try:
+    def _locked(self, seconds: float = LOCK_SECONDS) -> Iterator[None]:
+        with self._refusals_named():
             private.make_directory(self.path.parent, exist_ok=True)
-            lock = os.fdopen(private.create(self.path.with_suffix(".lock"), os.O_RDWR), "rb+")
+            lock = private.create(self.path.with_suffix(".lock"), os.O_RDWR)
+            with os.fdopen(lock, "rb+"):
+                self._take(lock, seconds)
+                yield
+
+    @contextmanager
+    def _refusals_named(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
+            named = shortage(error, _FAILED)
+            if named is not None and not isinstance(named, PathUnusable):
+                raise named from error
             raise PathUnusable(
-                "a database was to be kept for inspection",
+                _FAILED,
                 on=str(self.path.parent),
                 seen=str(error),
                 todo=("make the project directory writable", "or run without --pg-keep-failed"),
             ) from None
-        with lock:
-            self._take(lock.fileno())
-            yield
 
-    def _take(self, lock: int) -> None:
-        end = Deadline(LOCK_SECONDS)
+    def _take(self, lock: int, seconds: float) -> None:
+        end = Deadline(seconds)
         for delay in delays(0.002, limit=0.1):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -136,8 +163,8 @@ class KeptList:
             else:
                 return
         raise WaitTimedOut(
-            "the list of kept databases was to be changed",
+            _FAILED,
             on=str(self.path),
-            seen=f"another process has held its lock for {LOCK_SECONDS:g} s",
+            seen=f"another process has held its lock for {seconds:g} s",
             todo=("see which process has it open: fuser, lsof; ending it frees the lock at once",),
         )

@@ -138,6 +138,7 @@ class DatabaseManager(Outstanding):
             self.choice = lending.choice
             lending.start()
             self._lending = lending
+            self._keeping.sweep()
 
     def leave_up(self, *, seconds: float) -> None:
         """Let the server and every database that is out outlive :meth:`stop`, for ``seconds``; for a server of ours.

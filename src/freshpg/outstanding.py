@@ -13,6 +13,7 @@ from freshpg.handle import raise_all
 from freshpg.isolation.residue import Residue
 from freshpg.keeping import Keeping
 from freshpg.kept import KeptList
+from freshpg.servers.shortage import shortages_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +71,8 @@ class Outstanding:
             raise_all(problems)
             return residue
         try:
-            residue = self._take_back(database, grant)
+            with shortages_named("a database was to be taken back"):
+                residue = self._take_back(database, grant)
         except Exception as error:  # noqa: BLE001 (raised with the others)
             problems.append(error)
         lost = self._losses.get(database) if grant.holding.is_lost else None

@@ -151,8 +151,9 @@ POINTS = {
     "intent.locked": FOREIGN,
     "intent.deleted": FOREIGN,
     "reclaim.marked": Way("foreign", before="foreign", died_at="clone.made"),
-    "lease.connected": USE,
-    "lease.held": USE,
+    # Not at every start: one that is over before the lease was needed does without.
+    "lease.connected": LEVELS,
+    "lease.held": LEVELS,
     "lease.taken": FOREIGN,
     "sweep.dropped": Way("foreign", before="foreign", died_at="clone.marked"),
     # Levels.

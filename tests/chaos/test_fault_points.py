@@ -47,6 +47,7 @@ WITHOUT_POINT = {
     "servers/cluster.py:make": "the directory was claimed before it was made",
     "servers/images/build_lock.py:remove_if_free": "an empty file that the next builder makes again",
     "servers/images/drafts.py:__exit__": "a draft, which any sweep removes",
+    "kept.py:sweep": "a draft, which the next sweep removes",
     "servers/private.py:sweep_drafts": "drafts, which the next sweep removes",
     "servers/keeper/process.py:_remove_empty": "keeper.shelves_gone and keeper.lock_gone come around it",
     "servers/keeper/process.py:_remove_file": "keeper.leaving to keeper.lock_gone come around it",
@@ -92,15 +93,6 @@ def test_there_are_enough_cases():
     assert len(CASES) >= 200
 
 
-NOT_YET = {
-    "kept.drafted": "the draft of the list stays until the next one is written",
-    "lease.connected": "a start does not always come by",
-    "lease.held": "a start does not always come by",
-}
-BARE = "no space is told as a bare OSError"
-NOT_NAMED = dict.fromkeys(("keep.cleared", "keep.renamed", "kept.written", "run.child_ended"), BARE)
-
-
 def _cases():
     cases = [(point, action) for point in POINTS for action in ACTIONS]
     # Few run with the fast tests; a prime, so that all actions and all kinds of points come up.
@@ -108,8 +100,6 @@ def _cases():
         fast = number % 97 == 0 and POINTS[point].cache == "full"
         slow = not fast and (action, point) not in FOUND_WANTING
         marks = [pytest.mark.chaos] if slow else []
-        if reason := NOT_YET.get(point, "") or (action == "full" and NOT_NAMED.get(point, "")):
-            marks.append(pytest.mark.xfail(reason=reason, strict=False))
         yield pytest.param(point, action, marks=marks, id=f"{action} at {point}")
 
 

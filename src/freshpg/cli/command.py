@@ -102,8 +102,11 @@ _DEBUG = click.option("--debug", is_flag=True, help="Show the traceback of an er
 def _reporting(function: Callable[..., int | None]) -> Callable[..., int]:
     @functools.wraps(function)
     def call(*args: Any, as_json: bool, debug: bool, **options: Any) -> int:
+        from freshpg.servers.shortage import shortages_named
+
         try:
-            return function(*args, as_json=as_json, **options) or exits.DONE
+            with shortages_named("a command was carried out"):
+                return function(*args, as_json=as_json, **options) or exits.DONE
         except FreshpgError as error:
             _write_down(error)
             if debug:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 HEAD_START = 0.01
 """Seconds the first test has for connecting: two sessions that start at once are both slower."""
 
+_FAILED = "a connection for leases was opened"
+
 _LIMIT = 30.0
 """Seconds to wait for the connection; opening it has a shorter deadline of its own."""
 
@@ -51,9 +53,7 @@ class LaterLease:
         """
         self._needed.set()
         if not self._settled.wait(_LIMIT):
-            raise WaitTimedOut(
-                "a connection for leases was opened", seen=f"it was not open after {_LIMIT:g} s"
-            )
+            raise WaitTimedOut(_FAILED, seen=f"it was not open after {_LIMIT:g} s")
         if self._error is not None:
             raise self._error.with_traceback(None)
         assert self._connection is not None  # noqa: S101 (settled without an error)
@@ -97,25 +97,41 @@ class LaterLease:
         """End it, or do not even open it; one that could not be opened is no matter any more."""
         with self._lock:
             self._closed = True
-        with suppress(FreshpgError):
-            self.connection.close()
+        self._needed.set()
+        if self._settled.wait(_LIMIT) and self._connection is not None:
+            with suppress(FreshpgError):
+                self._connection.close()
 
     def _open(self) -> None:
         self._needed.wait(self._head_start)
         try:
             self._require_open()
             connection = self._connect()
-            with self._lock:
-                if self._slots:
-                    connection.hold(self._slots)
-                connection.note(self._test)
-                self._connection = connection
-                self._settled.set()
+            try:
+                self._hand_over(connection)
+            except BaseException:
+                connection.close()
+                raise
         except Exception as error:  # noqa: BLE001 (told to whoever asks for the connection)
-            self._error = error
+            self._give_up(error)
+        except BaseException as error:
+            # Ctrl-C while it was opened again: nobody may wait for what will not come.
+            self._give_up(LeaseClosed(_FAILED, seen=f"{type(error).__name__} came in between"))
+            raise
+
+    def _hand_over(self, connection: LeaseConnection) -> None:
+        with self._lock:
+            if self._slots:
+                connection.hold(self._slots)
+            connection.note(self._test)
+            self._connection = connection
             self._settled.set()
+
+    def _give_up(self, error: Exception) -> None:
+        self._error = error
+        self._settled.set()
 
     def _require_open(self) -> None:
         with self._lock:
             if self._closed:
-                raise LeaseClosed("a connection for leases was opened", seen="it was closed before")
+                raise LeaseClosed(_FAILED, seen="it was closed before")

@@ -94,12 +94,16 @@ class LeaseConnection:
         admin = Admin.connect(
             with_keepalives(conninfo) if remote else conninfo, application_name=APPLICATION
         )
-        since = datetime.fromtimestamp(clock.time(), UTC).isoformat(timespec="seconds")
-        faultpoint("lease.connected")
-        note = HolderNote(os.getpid(), socket.gethostname(), worker=worker, since=since)
-        lease = cls(admin, note, query_bytes=query_bytes, clock=clock)
-        if remote:
-            lease.ping_in_background(ping_every)
+        try:
+            faultpoint("lease.connected")
+            since = datetime.fromtimestamp(clock.time(), UTC).isoformat(timespec="seconds")
+            note = HolderNote(os.getpid(), socket.gethostname(), worker=worker, since=since)
+            lease = cls(admin, note, query_bytes=query_bytes, clock=clock)
+            if remote:
+                lease.ping_in_background(ping_every)
+        except BaseException:
+            admin.close()
+            raise
         return lease
 
     @property
