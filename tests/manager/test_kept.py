@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+
 import psycopg
 import pytest
 
+from freshpg.core.errors import DiskFull
 from freshpg.kept import KeptList
 from freshpg.servers.keeper.client import Keeper
 from freshpg.servers.storage import keeper_root, runtime_roots
@@ -56,3 +60,44 @@ def test_the_next_lease_is_clean_after_one_was_kept(manager):
     keep_one(manager, "Grace")
     with manager.lease() as database, database.connect() as connection:
         assert connection.execute("SELECT count(*) FROM customer").fetchone() == (1,)
+
+
+def test_what_a_killed_writer_of_the_list_left_goes_at_the_next_start(make_manager):
+    manager = make_manager()
+    name = keep_one(manager, "Grace")
+    manager.stop()
+    draft = manager.state_directory / "kept.tmp"
+    draft.write_text("[{")
+    make_manager().start()
+    assert not draft.exists()
+    assert KeptList(manager.state_directory).find(name)
+
+
+def test_a_draft_of_the_list_whose_writer_is_at_work_stays(make_manager):
+    manager = make_manager()
+    keep_one(manager, "Grace")
+    draft = manager.state_directory / "kept.tmp"
+    draft.write_text("[{")
+    with (manager.state_directory / "kept.lock").open("rb+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        make_manager().start()
+        assert draft.exists()
+
+
+@pytest.mark.parametrize(
+    "came, told",
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), DiskFull),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+)
+def test_whatever_keeps_a_database_from_being_kept_its_name_is_free_again(
+    manager, monkeypatch, came, told
+):
+    def interrupted(*_args, **_named):
+        raise came
+
+    monkeypatch.setattr("freshpg.isolation.acts.keep", interrupted)
+    with pytest.raises(told):
+        keep_one(manager, "Grace")
+    assert KeptList(manager.state_directory).all() == []

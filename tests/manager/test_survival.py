@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -13,8 +15,9 @@ import pytest
 
 from freshpg import aio
 from freshpg.core.clock import Deadline
-from freshpg.core.errors import RestartsExhausted, ServerDied
+from freshpg.core.errors import RestartsExhausted, ServerDied, SystemLimit
 from freshpg.core.events import ChildCrashed, ChildRestarted, CloneMade
+from freshpg.leases.lease import LeaseConnection
 from freshpg.supervision.failures import classify
 from freshpg.supervision.strategy import ChildSpec
 from freshpg.supervision.supervisor import Child
@@ -342,3 +345,23 @@ def test_a_forked_child_restarts_nothing(manager):
     with manager.lease() as database:
         assert count(database) == 1
     assert postmaster_of(manager) == old
+
+
+def test_a_lease_that_could_not_be_opened_at_first_is_opened_for_the_next_test(
+    manager, monkeypatch
+):
+    refusals = [OSError(errno.EMFILE, "Too many open files")]
+    opens = LeaseConnection.open
+
+    def open_late(*words, **named):
+        if refusals:
+            raise refusals.pop()
+        return opens(*words, **named)
+
+    monkeypatch.setattr(LeaseConnection, "open", open_late)
+    # Whether the first test needs the lease before it was tried again is up to the thread that opens it.
+    with suppress(SystemLimit), manager.lease(isolation="readonly"):
+        pass
+    assert refusals == []
+    with manager.lease(isolation="readonly") as database:
+        assert count(database) == 1
