@@ -4,7 +4,7 @@ import re
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from rollback_world import CONTROL, address, kept_session, make_database, rollback_server
 
@@ -227,6 +227,10 @@ def walk(session, address, plain_address, script, *, autocommit):
     assert not ending.doubt, ending
 
 
+def chained(*queries):
+    return [("execute", query) for query in (*queries, "INSERT INTO parent VALUES (7)")]
+
+
 @pytest.mark.timeout(300)
 @settings(
     max_examples=EXAMPLES,
@@ -234,6 +238,10 @@ def walk(session, address, plain_address, script, *, autocommit):
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(script=st.lists(steps, max_size=10), autocommit=st.booleans())
+@example(script=chained("START TRANSACTION READ ONLY", "COMMIT AND CHAIN"), autocommit=False)
+@example(script=chained("BEGIN READ ONLY", "SELECT 1/0", "ROLLBACK AND CHAIN"), autocommit=True)
+@example(script=chained("BEGIN", "SET TRANSACTION READ ONLY", "COMMIT AND CHAIN"), autocommit=True)
+@example(script=chained("BEGIN", "BEGIN READ ONLY", "END AND CHAIN", "COMMIT"), autocommit=True)
 def test_every_step_looks_as_on_a_plain_connection(
     kept_session, address, plain_address, script, autocommit
 ):

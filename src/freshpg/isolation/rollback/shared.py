@@ -315,12 +315,24 @@ class Shared(_Base):
             raise psycopg.errors.NoActiveSqlTransaction(
                 f"{control.tag} AND CHAIN can only be used in transaction blocks"
             )
+        modes = (yield from self._modes_gen()) if control.chain else ""
         committed = yield from self._end_gen(commit=control.kind == "commit")
         if control.chain:
-            yield from self._begin_gen()
+            yield from self._begin_gen(modes)
         if was_open and not committed:
             yield from self._forget_prepared_gen()
         return b"COMMIT" if committed else b"ROLLBACK"
+
+    def _modes_gen(self) -> PQGen[str]:
+        """Return the modes that a chained transaction takes over; inside another, that is whether it may write.
+
+        An error has taken them away before the server chains. In a pipeline it cannot be asked.
+        https://www.postgresql.org/docs/current/sql-commit.html
+        """
+        if self._pipeline or self.pgconn.transaction_status == INERROR:
+            return ""
+        found = yield from super()._exec_command("SHOW transaction_read_only")
+        return "READ ONLY" if found is not None and found.get_value(0, 0) == b"on" else ""
 
     def note(self, control: Control) -> None:
         """Take note of a statement about savepoints or prepared statements.
