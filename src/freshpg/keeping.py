@@ -1,4 +1,4 @@
-"""Keeping the database of a failed test: a name on the project's list, then a rename when it is given back."""
+"""Keeping the databases of a failed test: names on the project's list, then a rename when they are given back."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from freshpg.postgres.admin import Admin
 from freshpg.postgres.databases import Databases
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from freshpg.core.clock import Clock
-    from freshpg.handle import Database
-    from freshpg.isolation.base import Isolation
+    from freshpg.holding import Holding
     from freshpg.provision.running import RunningServer
 
 
@@ -32,7 +33,7 @@ class Keeping:
             self._list.sweep()
 
     def reserve(
-        self, database: Database, running: RunningServer, *, base: str, user: str, why: str
+        self, running: RunningServer, *, base: str, user: str, test: str, why: str
     ) -> KeptDatabase:
         """Enter a database that is out under its future name; the oldest one gives up its place on a full list."""
         # Not the tests' address, which may be loopback and then takes a password.
@@ -43,7 +44,7 @@ class Keeping:
             host=address.host,
             port=address.port,
             user=user,
-            test=database.test,
+            test=test,
             why=why,
             made=self._clock.time(),
         )
@@ -52,14 +53,39 @@ class Keeping:
             _drop_elsewhere(oldest, running)
         return kept
 
-    def carry_out(self, database: Database, level: Isolation, kept: KeptDatabase) -> None:
-        """Take a database back under the name it was reserved; whatever comes in between, the name is free again."""
+    @property
+    def most(self) -> int:
+        """Databases of one base name that are kept at a time."""
+        return self._list.limit
+
+    def carry_out(self, kept: KeptDatabase, act: Callable[[], object]) -> None:
+        """Let ``act`` give a database the name that was reserved for it; whatever comes in between, it is free again."""
         try:
-            level.keep(database.name, kept.name, test=database.test, why=kept.why)
+            act()
         except BaseException:
             self._list.forget(kept.name)
             raise
         self._events.emit(DatabaseKept(kept.name, kept.why))
+
+
+class Shelf:
+    """Where databases of one server are kept that nobody leased one by one, such as those of a test's tenants."""
+
+    def __init__(self, keeping: Keeping, holding: Holding) -> None:
+        self.most = keeping.most
+        self._keeping = keeping
+        self._holding = holding
+
+    def reserve(self, *, base: str, user: str, test: str, why: str) -> KeptDatabase:
+        """Enter a database under its future name; the oldest of that base gives up its place on a full list."""
+        return self._keeping.reserve(
+            self._holding.running, base=base, user=user, test=test, why=why
+        )
+
+    def put(self, kept: KeptDatabase, act: Callable[[], object]) -> None:
+        """Let ``act`` give a database its reserved name; its server stays up for it."""
+        self._keeping.carry_out(kept, act)
+        self._holding.has_kept = True
 
 
 def _drop_elsewhere(kept: KeptDatabase, running: RunningServer) -> None:

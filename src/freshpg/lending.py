@@ -153,14 +153,16 @@ class Lending:
             partial(self._enter_shared, blueprint=blueprint, level=level, test=test)
         )
 
-    def tenancy(self, blueprint: Blueprint) -> Tenancy:
-        """Return who makes databases of tenants from a blueprint, on the shared server.
+    def tenancy(self, blueprint: Blueprint) -> tuple[Tenancy, Holding]:
+        """Return who makes databases of tenants from a blueprint, on the shared server, and that server.
 
         Raises:
             TemplateError: Its template cannot be built.
         """
         self._require_sound(blueprint)
-        return self._supervised.hand_out(lambda holding: _arena(holding, blueprint).tenancy())
+        return self._supervised.hand_out(
+            lambda holding: (_arena(holding, blueprint).tenancy(), holding)
+        )
 
     def _require_sound(self, blueprint: Blueprint) -> None:
         failures = self._servers.failures

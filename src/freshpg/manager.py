@@ -24,6 +24,7 @@ from freshpg.core.settings import Settings, load_settings
 from freshpg.handle import Database
 from freshpg.health import NOT_STARTED, Health, examine
 from freshpg.isolation.levels import parse
+from freshpg.keeping import Shelf
 from freshpg.lending import Lending
 from freshpg.outstanding import Outstanding
 from freshpg.provision.plans import blueprints_of, unknown_blueprint
@@ -269,7 +270,8 @@ class DatabaseManager(Outstanding):
         """
         plan = self._blueprint(blueprint)
         self.start()
-        return self._require_lending().tenancy(plan).open(test)
+        tenancy, holding = self._require_lending().tenancy(plan)
+        return tenancy.open(test, Shelf(self._keeping, holding))
 
     @property
     def server_id(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Literal
 
 from freshpg.core.errors import FreshpgError, LeaseClosed
@@ -107,10 +107,10 @@ class Outstanding:
         """Reserve the name a database will be kept under when it is released; called by :meth:`Database.keep`."""
         grant = self._grant(database)
         grant.keep_as = self._keeping.reserve(
-            database,
             grant.holding.running,
             base=grant.arena.blueprint.database,
             user=grant.tests.user,
+            test=database.test,
             why=why,
         )
         return grant.keep_as.name
@@ -175,9 +175,11 @@ class Outstanding:
         try:
             if self._note_loss(database, grant):
                 return Residue(database.name)
-            if grant.keep_as is None:
+            kept = grant.keep_as
+            if kept is None:
                 return grant.level.leave(database.name)
-            self._keeping.carry_out(database, grant.level, grant.keep_as)
+            keep = partial(grant.level.keep, database.name, kept.name, test=kept.test, why=kept.why)
+            self._keeping.carry_out(kept, keep)
             grant.holding.has_kept = True
             return Residue(database.name)
         except FreshpgError:

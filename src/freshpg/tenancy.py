@@ -8,25 +8,34 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 
 from freshpg.core.clock import SYSTEM_CLOCK
-from freshpg.core.errors import DatabaseBusy, FreshpgError, LeaseClosed, WaitTimedOut
+from freshpg.core.errors import (
+    DatabaseBusy,
+    DatabaseGone,
+    FreshpgError,
+    LeaseClosed,
+    WaitTimedOut,
+)
 from freshpg.core.names import tenants_base
 from freshpg.handle import raise_all
+from freshpg.isolation import acts
 from freshpg.isolation.cloning import Cloner
 from freshpg.leases.forks import abandon, disown_in_children
-from freshpg.postgres.database_facts import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from freshpg.core.clock import Clock
     from freshpg.core.conninfo import Conninfo
     from freshpg.isolation.cloning import CloneSource
+    from freshpg.keeping import Shelf
+    from freshpg.kept import KeptDatabase
     from freshpg.leases.later import LaterLease
     from freshpg.leases.slots import Slot
     from freshpg.postgres.databases import Databases
@@ -36,21 +45,6 @@ MOST = 1024
 
 AT_ONCE = 3
 """Control connections that make and drop databases: more would wait for each other in the server."""
-
-_SESSIONS = """
-SELECT datname, pid, coalesce(usename, ''), application_name, coalesce(state, ''), coalesce(query, ''),
-       coalesce(extract(epoch FROM now() - coalesce(state_change, backend_start)), 0)::float8
-  FROM pg_catalog.pg_stat_activity
- WHERE datname = ANY(%s) AND backend_type = 'client backend' AND pid <> pg_catalog.pg_backend_pid()
- ORDER BY pid
-"""
-
-# reserved_connections came with version 16.
-_CAPACITY = """
-SELECT sum(CASE name WHEN 'max_connections' THEN setting::int ELSE -setting::int END)
-  FROM pg_catalog.pg_settings
- WHERE name IN ('max_connections', 'superuser_reserved_connections', 'reserved_connections')
-"""
 
 _PATIENCE = 120.0
 """Seconds to wait for another thread that makes the same database; a statement of it ends before."""
@@ -86,9 +80,9 @@ class Tenancy:
         self._open: set[TenantDatabases] = set()
         disown_in_children(self)
 
-    def open(self, test: str = "") -> TenantDatabases:
-        """Return a set of tenants' databases, empty, that nobody else sees."""
-        databases = TenantDatabases(self, test)
+    def open(self, test: str, shelf: Shelf) -> TenantDatabases:
+        """Return a set of tenants' databases, empty, that nobody else sees; ``shelf`` takes those that are kept."""
+        databases = TenantDatabases(self, test, shelf)
         with self._lock:
             self._open.add(databases)
         return databases
@@ -170,9 +164,11 @@ class TenantDatabases:
     Any name may be a tenant's: databases are named otherwise (``shop_test_tenantdb_2``).
     """
 
-    def __init__(self, tenancy: Tenancy, test: str = "") -> None:
+    def __init__(self, tenancy: Tenancy, test: str, shelf: Shelf) -> None:
         self.test = test
         self._tenancy = tenancy
+        self._shelf = shelf
+        self._kept: dict[str, KeptDatabase] = {}
         self._lock = threading.Lock()
         self._made: dict[str, Future[_Made]] = {}
         self._closed = False
@@ -244,20 +240,32 @@ class TenantDatabases:
             raise
         return True
 
-    def sessions(self, *others: str) -> list[tuple[str, Session]]:
-        """Return who is connected to these databases, and to ``others`` by name, each with the database's name."""
-        names = [*self.tenants.values(), *others]
+    def rows(self, question: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Ask their server something, from outside of them."""
         with self._tenancy.cloner() as cloner:
-            rows = cloner.admin.rows(_SESSIONS, (names,))
-        return [(database, Session(*facts)) for database, *facts in rows]
+            return cloner.admin.rows(question, parameters)
 
-    def capacity(self) -> int:
-        """Return how many connections the server has for everybody who is no superuser."""
-        with self._tenancy.cloner() as cloner:
-            return int(cloner.admin.value(_CAPACITY))
+    def keep(self, why: str) -> dict[str, str]:
+        """Leave databases for inspection instead of removing them; return the names they will have, by tenant.
+
+        As many of one set as the project keeps, those made last; the oldest on a full list give up their places.
+        """
+        tenants = self.tenants
+        room = self._shelf.most - len(self._kept)
+        chosen = [tenant for tenant in tenants if tenants[tenant] not in self._kept]
+        for tenant in chosen[::-1][: max(0, room)]:
+            self._kept[tenants[tenant]] = self._shelf.reserve(
+                base=self._tenancy.source.base,
+                user=self._tenancy.tests.user,
+                test=self.test,
+                why=f"{why}, tenant {tenant!r}",
+            )
+        return {
+            tenant: self._kept[name].name for tenant, name in tenants.items() if name in self._kept
+        }
 
     def clear(self) -> None:
-        """Remove them all and see that they are gone.
+        """Remove them all, but for those to be kept, and see that they are gone.
 
         Raises:
             FreshpgError: One could not be removed; the others are.
@@ -319,13 +327,23 @@ class TenantDatabases:
         with self._tenancy.cloner() as cloner:
             for one in made:
                 try:
-                    cloner.databases.drop(one.slot.name, oid=one.oid)
+                    self._remove(cloner, one)
                     gone.append(one)
                 except FreshpgError as error:
                     problems.append(error)
             problems += _not_gone(cloner.databases, gone)
         self._tenancy.lease.connection.release([one.slot for one in gone])
         raise_all(problems)
+
+    def _remove(self, cloner: Cloner, one: _Made) -> None:
+        name, kept = one.slot.name, self._kept.pop(one.slot.name, None)
+        if kept is None:
+            cloner.databases.drop(name, oid=one.oid)
+            return
+        rename = partial(acts.keep, cloner.databases, cloner.source, name, kept.name)
+        # One that the test dropped itself cannot be kept, and is gone.
+        with suppress(DatabaseGone):
+            self._shelf.put(kept, partial(rename, test=kept.test, why=kept.why, oid=one.oid))
 
     def _awaited(self, tenant: str, future: Future[_Made]) -> _Made:
         try:

@@ -30,6 +30,16 @@ SETTINGS = """
 name = "shop_test"
 migrations = ["schema.sql"]
 """
+TENANT_SETTINGS = """
+[databases.main]
+name = "app_test"
+migrations = ["system.sql"]
+
+[databases.tenant]
+name = "ws_test"
+migrations = ["schema.sql"]
+"""
+SYSTEM = "CREATE TABLE workspace (name text PRIMARY KEY);"
 NEIGHBOURS = ("django", "pytest_postgresql", "randomly", "cacheprovider", "hypothesispytest")
 
 
@@ -111,6 +121,34 @@ def suite(pytester, monkeypatch):
         *_words(words, NEIGHBOURS)
     )
     return Suite(pytester)
+
+
+@pytest.fixture
+def tenants(suite):
+    """A user's project with a system database and workspaces."""
+    suite.write("freshpg.toml", TENANT_SETTINGS)
+    suite.write("system.sql", SYSTEM)
+    return suite
+
+
+@pytest.fixture
+def held():
+    """``pytest.held``: connections that tests forget, closed before anybody wonders whose they were."""
+    pytest.held = []
+    yield
+    for connection in pytest.held:
+        connection.close()
+
+
+@pytest.fixture
+def kept_servers_end():
+    """End the servers that stay up for kept databases, with the test."""
+    yield
+    from freshpg.servers import storage
+    from freshpg.servers.keeper.client import Keeper
+
+    with Keeper.connect(storage.keeper_root(), roots=storage.runtime_roots()) as keeper:
+        keeper.stop_all(force=True)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("kept_servers_end")
+
 TESTS = """
 def test_fails(pg):
     with pg.connect() as connection:
@@ -10,17 +12,6 @@ def test_fails(pg):
 
 def test_passes(pg): pass
 """
-
-
-@pytest.fixture(autouse=True)
-def servers_end(suite):
-    """Kept databases keep their servers up; end them with the test."""
-    yield
-    from freshpg.servers import storage
-    from freshpg.servers.keeper.client import Keeper
-
-    with Keeper.connect(storage.keeper_root(), roots=storage.runtime_roots()) as keeper:
-        keeper.stop_all(force=True)
 
 
 def test_the_database_of_a_failed_test_is_kept_and_can_be_looked_into(suite, look_into):

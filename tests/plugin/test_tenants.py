@@ -4,25 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-SETTINGS = """
-[databases.main]
-name = "app_test"
-migrations = ["system.sql"]
-
-[databases.tenant]
-name = "ws_test"
-migrations = ["schema.sql"]
-"""
-SYSTEM = "CREATE TABLE workspace (name text PRIMARY KEY);"
-
-
-@pytest.fixture
-def tenants(suite):
-    """A project with a system database and workspaces."""
-    suite.write("freshpg.toml", SETTINGS)
-    suite.write("system.sql", SYSTEM)
-    return suite
-
 
 def test_every_test_has_its_own_tenants_and_so_has_every_manager_of_pools(tenants):
     tenants.tests("""
@@ -83,13 +64,13 @@ class TestIt:
     assert tenants.run("-p", "no:randomly").counts == {"passed": 3}
 
 
+@pytest.mark.usefixtures("held")
 def test_a_test_that_keeps_a_connection_fails_and_says_where_and_leaves_no_database(tenants):
     tenants.tests("""
 def test_forgets(pg_tenants):
     pg_tenants.ensure_database("acme")
-    checkout = pg_tenants.tenant("acme")
-    checkout.__enter__().execute("SELECT 'lost'")
-    pytest.held = checkout
+    pytest.held.append(pg_tenants.tenant("acme").__enter__())
+    pytest.held[0].execute("SELECT 'lost'")
 
 def test_fails(pg_tenants):
     pg_tenants.ensure_database("acme")
@@ -105,7 +86,7 @@ def test_next(pg_tenants):
     outcome = tenants.run("-p", "no:randomly")
 
     assert outcome.counts == {"passed": 2, "failed": 1, "errors": 1}
-    for part in ("FPG-P11", "test_it.py::test_forgets", "test_it.py:6", "SELECT 'lost'"):
+    for part in ("FPG-P11", "test_it.py::test_forgets", "test_it.py:5", "SELECT 'lost'"):
         assert part in outcome.text
 
 

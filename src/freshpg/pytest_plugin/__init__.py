@@ -140,6 +140,25 @@ def pytest_runtest_protocol(
     return done
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Under ``--pg-strict``, note what other tests' fixtures have open in tenant pools that the test shares."""
+    run = item.config.stash[RUN]
+    if run.is_strict:
+        run.pools.watch(item)
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """Under ``--pg-strict``, look for what the test left open in them."""
+    done = yield
+    run = item.config.stash[RUN]
+    if run.is_strict:
+        run.pools.require_tidy(item)
+    return done
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]

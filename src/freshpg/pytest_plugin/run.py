@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from freshpg.core.errors import FreshpgError
+from freshpg.pytest_plugin.lent_pools import PoolsOut
 from freshpg.pytest_plugin.marker import wishes
 from freshpg.pytest_plugin.options import is_on, isolation_of, overrides_of
 from freshpg.pytest_plugin.progress import Progress
@@ -50,6 +51,8 @@ class Run:
         failures: Failures that concern databases, of this process and its workers, as plain data.
         reports: Sees every report; ``None`` in a worker of xdist.
         beside: Databases that are out to all tests and not through a fixture of ours.
+        pools: Tenant pools that are out.
+        is_strict: Whether a test that leaves something open fails.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -60,6 +63,7 @@ class Run:
         self.accounts: list[dict[str, Any]] = []
         self.failures: list[dict[str, str]] = []
         self.beside: list[Database] = []
+        self.pools = PoolsOut()
         self.reports: Reports | None = None
         self._start = _where_settings_begin(config)
         self._progress = Progress(self.worker)
@@ -74,7 +78,7 @@ class Run:
         self._given_back: deque[_Lent] = deque(maxlen=16)
         self._isolation = isolation_of(config)
         self._keep_failed = is_on(config, "keep_failed")
-        self._strict = is_on(config, "strict")
+        self.is_strict = is_on(config, "strict")
         self._prove = is_on(config, "prove")
 
     @property
@@ -162,18 +166,18 @@ class Run:
 
     def _take_back(self, manager: DatabaseManager, database: Database) -> None:
         problem: FreshpgError | None = None
-        if self._strict or self._prove:
+        if self.is_strict or self._prove:
             from freshpg.pytest_plugin.inspection import problem_of
 
             try:
-                problem = problem_of(database, strict=self._strict, prove=self._prove)
+                problem = problem_of(database, strict=self.is_strict, prove=self._prove)
             except FreshpgError as error:
                 problem = error
         residue = manager.release(database)
         if problem is None and database.isolation == "rollback" and residue.audited:
             from freshpg.pytest_plugin.inspection import escape_of
 
-            problem = escape_of(database, residue, strict=self._strict)
+            problem = escape_of(database, residue, strict=self.is_strict)
         if problem is not None:
             raise problem
 
@@ -202,15 +206,16 @@ class Run:
 
     def keep_if_wanted(self, item: pytest.Item, report: pytest.TestReport) -> None:
         """Keep the databases a test used, when it failed and that was asked for, or when its marker says so."""
-        lent = [one for one in self._lent if _used_by(one, item)]
-        if not lent:
+        if not self.has_used_databases:
             return
         wish = wishes(item).keep
         if wish is None and self._keep_failed:
             wish = "failed"
         if wish is True or (wish == "failed" and report.failed):
             why = "the test failed" if report.failed else "its marker says so"
-            report.sections += [("freshpg", _kept(one.database, why)) for one in lent]
+            lent = [one for one in self._lent if _used_by(one, item)]
+            lines = [_kept(one.database, why) for one in lent]
+            report.sections += [("freshpg", line) for line in (*lines, *self.pools.keep(item, why))]
 
     def stop(self) -> None:
         """Give everything back and count; again is fine, and in a forked child it does nothing."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from freshpg.pytest_plugin.lent_pools import LentPools, end_strictly
 from freshpg.pytest_plugin.run import RUN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from freshpg.handle import Database
+    from freshpg.pytest_plugin.lent_pools import Pools
     from freshpg.tenants.testing import TestAsyncTenantPools, TestPoolManager, TestTenantPools
 
 
@@ -83,7 +86,8 @@ def pg_tenants_manager(
 
     with request.config.stash[RUN].manager() as manager:
         pools = TestPoolManager(manager, test=request.node.nodeid, **pg_tenants_options)
-    with _ended_by_its_process(pools.close):
+    # Later: pools is a copy of those there are by then.
+    with _lent(request, lambda: pools.pools.values(), pools.close):  # noqa: PLW0108 (as above)
         yield pools
 
 
@@ -102,7 +106,7 @@ def _manager_of_pools(
         manager = stack.enter_context(request.config.stash[RUN].manager())
         given = {"database": _system_of_the_test(request, options), **options}
         pools = kind(manager, test=request.node.nodeid or str(request.fixturename), **given)
-    with _ended_by_its_process(pools.end):
+    with _lent(request, lambda: (pools,), pools.end):
         yield pools
 
 
@@ -124,11 +128,18 @@ def _system_of_the_test(
 
 
 @contextmanager
-def _ended_by_its_process(end: Callable[[], object]) -> Iterator[None]:
-    """End in the end, but not in a forked child, whose parent goes on."""
-    owner_pid = os.getpid()
-    try:
-        yield
-    finally:
-        if os.getpid() == owner_pid:
-            end()
+def _lent(
+    request: pytest.FixtureRequest, pools: Callable[[], Iterable[Pools]], end: Callable[[], object]
+) -> Iterator[None]:
+    """Let the run know pools for as long as they are out; then end them, but not in a forked child: its parent goes on."""
+    owner_pid, run = os.getpid(), request.config.stash[RUN]
+    is_shared = request.scope != "function"
+    lent = LentPools(pools, request.node, str(request.fixturename), is_shared)
+    with run.pools.lending(lent):
+        try:
+            yield
+        finally:
+            if os.getpid() == owner_pid:
+                if run.is_strict and not is_shared:
+                    end = partial(end_strictly, lent, request.node.nodeid, end)
+                end()

@@ -75,6 +75,7 @@ class Ledger(Books[C]):
         member = pool.idle.pop()
         pool.budget.idle -= 1
         member.owner = owner
+        member.where = None
         member.since = now
         pool.leased.add(member)
         pool.counters.checkouts += 1
@@ -147,7 +148,7 @@ class Ledger(Books[C]):
         pool = member.pool
         pool.leased.remove(member)
         pool.counters.use_seconds += now - member.since
-        member.owner = member.where = None
+        member.owner = None
         member.reported = False
         if (
             not keep

@@ -102,7 +102,7 @@ class Member(Generic[C]):
         self.since = NEVER
         """When the lease began."""
         self.where: Any = None
-        """The stack of whoever leased it, where that is recorded."""
+        """The stack of whoever leases it, or did last, where that is recorded."""
         self.reported = False
 
 

@@ -86,6 +86,13 @@ class TestAsyncTenantPools(AsyncTenantPools):
         """Return how many sessions the server shows of these pools, or of one tenant's; not awaited."""
         return len(self.ground.sessions(tenant))
 
+    def keep(self, why: str) -> Mapping[str | None, str]:
+        """Leave databases for inspection when these pools end; return the names they will have, by tenant; not awaited.
+
+        As many tenants' as the project keeps, those made last; the system's (``None``) where these pools leased it.
+        """
+        return self.ground.keep(why)
+
     def verify_no_leaked_connections(self) -> None:
         """Make sure that every connection is back; not awaited.
 

@@ -6,6 +6,7 @@ import itertools
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from freshpg.core.clock import SYSTEM_CLOCK
@@ -16,6 +17,7 @@ from freshpg.tenants.lease import pid_of
 from freshpg.tenants.lifecycle import Lifecycle
 from freshpg.tenants.testing.budget import budget_of, limits_for
 from freshpg.tenants.testing.leaks import find_leaks, leaked
+from freshpg.tenants.testing.questions import capacity_of, open_ends_in, sessions_in
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from freshpg.tenants.lease import Lease
     from freshpg.tenants.limits import TenantLimits
     from freshpg.tenants.testing.leaks import Leak
+    from freshpg.tenants.testing.questions import OpenEnd
 
 TENANT, SYSTEM = "tenant", "main"
 """Blueprints by default: a project that has no blueprint ``tenant`` uses ``main`` for both."""
@@ -80,7 +83,7 @@ class Ground:
         blueprint = tenant or (TENANT if TENANT in manager.blueprints else SYSTEM)
         try:
             self.databases = manager.tenant_databases(blueprint, test=test)
-            self._budget = budget_of(manager, self.databases.capacity)
+            self._budget = budget_of(manager, partial(capacity_of, self.databases))
         except BaseException:
             self._stop_own_manager()
             raise
@@ -151,9 +154,26 @@ class Ground:
         tenants.update(dict.fromkeys(others))
         return [
             (tenants[database], session)
-            for database, session in self.databases.sessions(*others)
+            for database, session in sessions_in(self.databases, *others)
             if session.application == self.application_name and database in tenants
         ]
+
+    def open_ends(self) -> list[OpenEnd]:
+        """Return who is in the middle of something there, or holds an advisory lock, whoever it is.
+
+        A system database that was given is looked at by whoever leased it.
+        """
+        return open_ends_in(self.databases, [self._leased.name] if self._leased else [])
+
+    def keep(self, why: str) -> dict[str | None, str]:
+        """Leave databases for inspection when these pools end; return the names they will have, by tenant.
+
+        As many tenants' as the project keeps, those made last; the system's (``None``) where it was leased here.
+        """
+        kept: dict[str | None, str] = dict(self.databases.keep(why).items())
+        if self._leased is not None:
+            kept[None] = self._leased.keep(why)
+        return kept
 
     def leaks(self, leases: Sequence[Lease], known: Collection[int]) -> list[Leak]:
         """Return what is not back. A session that was just closed may show for a moment: it is waited for."""
@@ -238,6 +258,17 @@ class LentDatabases(Lifecycle):
     def drop(self, tenant: str, seconds: float) -> bool:  # noqa: ARG002 (as in production)
         """Drop a tenant's database with every session in it; ``False`` when there is none."""
         return self._databases.drop(tenant)
+
+
+def last_place(engine: Any, pid: int) -> str:
+    """Return the line that took a connection of these pools last; empty when it is none of theirs."""
+    with engine.lock:
+        for pool in engine.ledger.every():
+            for member in (*pool.idle, *pool.leased):
+                if pid_of(member.connection) == pid and member.where:
+                    file, line, _ = member.where[0]
+                    return f"{file}:{line}"
+    return ""
 
 
 def pids_at_rest(engine: Any) -> set[int]:
