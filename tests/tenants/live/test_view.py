@@ -162,6 +162,19 @@ def test_ending_a_lease_cancels_what_runs_and_raises_in_its_holder(
     assert pools.execute("acme", "SELECT 1") == [(1,)]
 
 
+def test_a_holder_that_lets_go_while_it_is_ended_takes_nobody_along(address, place, freshpg):
+    with TenantPools(address, limits=LIMITS) as pools, publish(pools, environ=place):
+        checkout = pools.tenant("acme")
+        connection = checkout.__enter__()
+        # As quick as a holder can be: what it ran was cancelled, and it is back before the socket is shut.
+        connection.cancel_safe = lambda **_: checkout.__exit__(None, None, None)
+
+        code, _, _ = freshpg("--end", str(connection.info.backend_pid))
+
+        assert code == 0
+        assert pools.execute("acme", "SELECT 1") == [(1,)]
+
+
 def test_only_a_lease_of_such_a_process_can_be_ended(pools, published, freshpg, server):
     with Admin.connect(server) as other:
         code, _, err = freshpg("--end", str(other.pid))

@@ -99,6 +99,9 @@ def end(pools: Shown, pid: int) -> dict[str, Any] | None:
     with books.lock:
         found = [one for one in books.ledger.leased() if pid_of(one.connection) == pid]
         leases = [_lease(one, one.owner, now - one.since) for one in found]
+        if len(found) == 1:
+            # Its holder may give it back between being cancelled and being cut off.
+            books.ledger.condemn(found[0])
     if not found:
         return None
     if len(found) > 1:
