@@ -28,8 +28,22 @@ def take_over(keeper: Keeper, root: str) -> None:
     for path in ledger.claim_files(root):
         record = ledger.read(path)
         if record and _is_ours(keeper, record):
+            keeper.early_seen.add(path)
             keeper.orphans[path] = record
     check_orphans(keeper)
+
+
+def find_early_claims(keeper: Keeper) -> None:
+    """Take in what was claimed by who found no keeper, and may die before it has told us; who is connected tells us."""
+    connected = {(one.pid, one.started) for one in keeper.connections.values()}
+    for path in ledger.claim_files(keeper.root):
+        record = None if path in keeper.early_seen else ledger.read(path)
+        if record is None or not record.get("early") or not _is_ours(keeper, record):
+            continue
+        if (record["owner"]["pid"], record["owner"]["start"]) not in connected:
+            # Once: while it is being buried, the record is still there.
+            keeper.early_seen.add(path)
+            keeper.orphans[path] = record
 
 
 def _is_ours(keeper: Keeper, record: dict[str, Any]) -> bool:

@@ -1,8 +1,9 @@
 """Claiming paths while the keeper still starts, so that a data directory is copied meanwhile.
 
 A keeper begins by reading what the owners of a keeper before it had claimed, and removes it once they are dead. A
-record of that form, written by the owner itself before there is a keeper, holds the same way: whoever dies in between
-leaves it to the keeper that is starting or, was that killed too, to the next one at this root.
+record of that form, written by the owner itself while there is no keeper or it does not know of one, holds the same
+way: a young keeper looks for such records again and again, and once more before it leaves. Whoever dies in between
+leaves it to that keeper or, was that killed too, to the next one at this root.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class EarlyClaims:
             {
                 "paths": [str(path) for path in paths],
                 "owner": {"pid": pid, "start": identity.start_token(pid), "label": label},
+                "early": True,
                 "keeper": str(self.root),
                 "boot": identity.boot_id(),
                 "namespace": identity.pid_namespace(),

@@ -28,6 +28,8 @@ QUIT_SECONDS = 0.3
 """How long an immediate shutdown may take before SIGKILL; it takes 2 to 4 ms when nothing is stuck."""
 CHECK_SECONDS = 0.2
 """How often processes are looked at where the system cannot wake us (no pidfd)."""
+EARLY_SECONDS = 10.0
+"""How long after our start who found no keeper may still write a claim itself, and die before it told us of it."""
 LONGEST_WAIT = 3600.0
 MOST_KILLED = 50
 """How often who removes something may be killed over it before that counts as an attempt."""
@@ -49,6 +51,8 @@ class Keeper:
         self.servers: dict[str, Server] = {}
         self.burials: dict[int, Burial] = {}
         self.orphans: dict[str, dict[str, Any]] = {}
+        self.early_until = time.monotonic() + EARLY_SECONDS
+        self.early_seen: set[str] = set()
         self.watched: dict[int, Callable[[], None]] = {}
         self.unburied: list[Burial] = []
         self.complaints: list[str] = []
@@ -103,10 +107,16 @@ class Keeper:
         self.told_to_end = True
 
     def _finished(self) -> bool:
-        if self.servers or self._burying() or (self.connections and not self.ending):
+        clients = self.connections or self.orphans
+        if self.servers or self._burying() or (clients and not self.ending):
             self.idle_since = time.monotonic()
             return False
-        return self.ending or time.monotonic() - self.idle_since >= self.idle
+        if self.ending:
+            return True
+        if time.monotonic() - self.idle_since < self.idle:
+            return False
+        adoption.find_early_claims(self)
+        return not self.orphans
 
     def _timeout(self) -> float | None:
         now = time.monotonic()
@@ -131,7 +141,8 @@ class Keeper:
     def _must_check(self) -> bool:
         unwatched = any(server.adopted and server.handle < 0 for server in self.servers.values())
         orphaned = any(server.state == ORPHANED for server in self.servers.values())
-        return bool(self.orphans or self.unburied or unwatched or orphaned)
+        early = time.monotonic() < self.early_until
+        return bool(self.orphans or self.unburied or unwatched or orphaned or early)
 
     def _look(self) -> None:
         now = time.monotonic()
@@ -142,6 +153,7 @@ class Keeper:
                 server.killed = True
                 self._signal(server, signal.SIGKILL)
         if self._must_check():
+            adoption.find_early_claims(self)
             adoption.check_orphans(self)
             waiting, self.unburied = self.unburied, []
             for burial in waiting:
