@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from psycopg.pq import TransactionStatus
 
 from freshpg.tenants.failures import entered_twice
+from freshpg.tenants.lease import call_site
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -42,6 +43,7 @@ class Checkout:
             raise entered_twice(self._tenant)
         engine = self._engine
         owner = current_thread()
+        site = call_site()
         now = engine.monotonic()
         with engine.lock:
             member = engine.ledger.take(self._tenant, owner, now)
@@ -52,6 +54,7 @@ class Checkout:
             or engine.careful
         ):
             member = engine.lease(self._tenant, member, owner, self._timeout)
+        member.site = site
         self._member = member
         return member.connection
 

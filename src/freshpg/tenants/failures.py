@@ -216,7 +216,7 @@ def still_held(failed: str, leases: Sequence[Lease], opening: int, waited: float
         seen=f"after {waited:.3g} s still in use:\n{_held(leases)}{rest}",
         todo=(
             "end the blocks that use them: `with pools.tenant(…)`; they are closed when they come back",
-            "leak_after=… records where each was taken",
+            "leak_after=… reports such connections with the stack of whoever took them",
         ),
         leases=tuple(leases),
     )

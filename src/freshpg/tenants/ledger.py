@@ -75,7 +75,7 @@ class Ledger(Books[C]):
         member = pool.idle.pop()
         pool.budget.idle -= 1
         member.owner = owner
-        member.where = None
+        member.site = member.where = None
         member.since = now
         pool.leased.add(member)
         pool.counters.checkouts += 1

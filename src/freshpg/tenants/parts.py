@@ -88,6 +88,7 @@ class Member(Generic[C]):
         "pool",
         "reported",
         "since",
+        "site",
         "where",
     )
 
@@ -101,6 +102,8 @@ class Member(Generic[C]):
         """Thread or task that leases it."""
         self.since = NEVER
         """When the lease began."""
+        self.site: Any = None
+        """The place that leases it, or did last."""
         self.where: Any = None
         """The stack of whoever leases it, or did last, where that is recorded."""
         self.reported = False

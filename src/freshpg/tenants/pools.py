@@ -89,7 +89,7 @@ class TenantPools:
         admin: Location | Callable[[str], Location] | None = None,
         leak_after: float | None = None,
         on_leak: Callable[[Lease], None] | None = None,
-        stale_after: float = 1.0,
+        stale_after: float = 0.1,
         name: str = "tenants",
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:

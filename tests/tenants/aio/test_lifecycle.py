@@ -1,6 +1,7 @@
 """From the first use to the last connection closed."""
 
 import asyncio
+import inspect
 import threading
 
 import psycopg
@@ -172,6 +173,13 @@ async def test_leases_name_the_task_the_tenant_and_the_pid(pools, hold):
     (lease,) = pools.leases()
 
     assert (lease.tenant, lease.owner, lease.pid) == ("acme", "holder of acme", holder.pid)
+
+
+async def test_a_lease_names_the_line_that_took_it(make):
+    pools = make()
+    async with pools.tenant("acme"):
+        line = inspect.currentframe().f_lineno - 1
+        assert pools.leases()[0].where == f"{__file__}:{line}"
 
 
 async def test_a_lease_held_for_too_long_is_reported_once_with_its_stack(make, hold):

@@ -1,10 +1,13 @@
 """From the first use to the end: pools are made once, used again, and gone when they are closed."""
 
+import inspect
 import os
 import threading
+from contextlib import ExitStack
 
 import psycopg
 import pytest
+from psycopg.rows import tuple_row
 from tenants_world import eventually, succeeded, together
 
 from freshpg import errors
@@ -403,8 +406,32 @@ def test_leases_cost_no_stack_unless_leaks_are_looked_for(pools):
     with pools.tenant("t1") as connection:
         (lease,) = pools.leases()
         assert (lease.tenant, lease.pid) == ("t1", connection.info.backend_pid)
-        assert (lease.where, lease.stack) == ("", ())
+        assert lease.stack == ()
     assert pools.leases() == []
+
+
+def test_a_lease_names_the_line_that_took_it(pools):
+    with pools.tenant("t1"):
+        assert pools.leases()[0].where == f"{__file__}:{_line() - 1}"
+    with ExitStack() as stack:
+        stack.enter_context(pools.tenant("t1"))
+        assert pools.leases()[0].where == f"{__file__}:{_line() - 1}"
+
+
+def test_a_lease_of_a_helper_names_the_line_that_called_it(make_pools):
+    seen = []
+
+    def look(cursor):
+        seen.extend(lease.where for lease in pools.leases())
+        return tuple_row(cursor)
+
+    pools = make_pools(kwargs={"row_factory": look})
+    pools.execute("t1", "SELECT 1")
+    assert set(seen) == {f"{__file__}:{_line() - 1}"}
+
+
+def _line():
+    return inspect.currentframe().f_back.f_lineno
 
 
 def test_a_lease_can_be_ended_from_outside(ground, pools):

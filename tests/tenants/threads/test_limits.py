@@ -46,8 +46,8 @@ def test_connections_are_reused_at_the_limit(make_pools, limits):
 
 
 def test_a_wait_ends_at_its_timeout_and_says_who_holds_what(make_pools, limits):
-    pools = make_pools(limits=limits(max_per_tenant=1, wait=0.05), leak_after=60)
-    with pools.tenant("t1") as connection:
+    pools = make_pools(limits=limits(max_per_tenant=1, wait=0.05))
+    with pools.tenant("t1", timeout=20) as connection:
         with pytest.raises(errors.TenantWaitTimeout) as late, pools.tenant("t1"):
             pytest.fail("a connection was handed out")
         error = late.value

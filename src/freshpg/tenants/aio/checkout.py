@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from psycopg.pq import TransactionStatus
 
 from freshpg.tenants.failures import entered_twice
+from freshpg.tenants.lease import call_site
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -45,6 +46,7 @@ class AsyncCheckout:
             raise entered_twice(self._tenant)
         engine = self._engine
         owner = current_task()
+        site = call_site()
         now = engine.monotonic()
         with engine.lock:
             member = engine.ledger.take(self._tenant, owner, now)
@@ -55,6 +57,7 @@ class AsyncCheckout:
             or engine.careful
         ):
             member = await engine.lease(self._tenant, member, owner, self._timeout)
+        member.site = site
         self._member = member
         return member.connection
 

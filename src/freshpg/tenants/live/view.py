@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from freshpg.core.errors import UsageInvalid
-from freshpg.tenants.lease import pid_of
+from freshpg.tenants.lease import pid_of, place_of
 from freshpg.tenants.live.statements import statements_of
 from freshpg.tenants.liveness import sever
 
@@ -130,7 +130,8 @@ def _pool(pool: PoolStats) -> dict[str, Any]:
 def _lease(
     member: Member[Any], owner: Any, seconds: float, statement: Statement = ("", "")
 ) -> dict[str, Any]:
-    taken = member.where or ()
+    place = place_of(member)
+    taken = member.where or ((place,) if place else ())
     return {
         "tenant": member.pool.tenant,
         "server": member.pool.server.key,

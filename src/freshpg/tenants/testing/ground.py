@@ -13,7 +13,7 @@ from freshpg.core.clock import SYSTEM_CLOCK
 from freshpg.core.errors import TenantDatabaseMissing
 from freshpg.tenancy import AT_ONCE
 from freshpg.tenants.address import Address
-from freshpg.tenants.lease import pid_of
+from freshpg.tenants.lease import pid_of, place_of
 from freshpg.tenants.lifecycle import Lifecycle
 from freshpg.tenants.testing.budget import budget_of, limits_for
 from freshpg.tenants.testing.leaks import find_leaks, leaked
@@ -265,9 +265,9 @@ def last_place(engine: Any, pid: int) -> str:
     with engine.lock:
         for pool in engine.ledger.every():
             for member in (*pool.idle, *pool.leased):
-                if pid_of(member.connection) == pid and member.where:
-                    file, line, _ = member.where[0]
-                    return f"{file}:{line}"
+                place = place_of(member)
+                if place is not None and pid_of(member.connection) == pid:
+                    return f"{place[0]}:{place[1]}"
     return ""
 
 
