@@ -192,7 +192,7 @@ def _try(addresses: list[str], told: dict[str, Any]) -> int:
     words = ["-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--no-header", "--tb=line"]
     # Pytest rewrites assertions of plugins, freshpg is one, and what rewrites also finds.
     words.append("--assert=plain")
-    words += ["-m", "not chaos", "--timeout=30", "--hypothesis-profile=mutants"]
+    words += ["-m", "not chaos", "--timeout=15", "--hypothesis-profile=mutants"]
     file = told["mutant"].partition("=")[2]
     other = _Only(told["only"]) if told["only"] else _WhoCalls(file, told["calls"])
     return int(pytest.main([*words, *told["tests"]], plugins=[_UseShared(addresses), other]))

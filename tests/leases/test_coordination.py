@@ -217,6 +217,9 @@ def test_an_intent_announced_again_in_one_session_is_one(sweeper):
     assert locks_of_intents(sweeper) == 1
     intents.close("shop_test_2")
     assert locks_of_intents(sweeper) == 0
+    intents.open("shop_test_2")
+    assert locks_of_intents(sweeper) == 1
+    intents.close("shop_test_2")
 
 
 def test_striking_out_what_a_dead_maker_announced_is_no_warning_in_the_servers_log(left, sweeper):
