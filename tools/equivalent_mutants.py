@@ -24,7 +24,6 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     },
     "lease": {
         "module: one more: 60.0": "61 seconds between signs of life do as well: a silent session ends after 900",
-        "LeaseConnection.__init__: one more: 0.0": "the clock of a machine that runs Python is past one second",
     },
     "sweep": {
         "_unleased: always False: number is None": "a lock of number NULL is never taken, so the name is passed over all the same",

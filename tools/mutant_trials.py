@@ -18,6 +18,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
@@ -50,12 +51,18 @@ class Trial:
 
 
 class Trials:
-    """The process that forks; ``addresses`` are those of clusters that tests get in place of new ones."""
+    """The process that forks; ``addresses`` are those of clusters that tests get in place of new ones.
 
-    def __init__(self, addresses: Sequence[str]) -> None:
+    With the name of a module and its tests it forks after these were collected, once for all, and each child puts the
+    changed function's code in the place of the old. That is for what stands in a function.
+    """
+
+    def __init__(
+        self, addresses: Sequence[str], module: str = "", tests: Sequence[str] = ()
+    ) -> None:
         path = os.pathsep.join(map(str, (ROOT / "tools/mutant_site", ROOT / "src", ROOT / "tests")))
         self._process = subprocess.Popen(
-            [sys.executable, __file__, json.dumps(addresses)],
+            [sys.executable, __file__, json.dumps(addresses), module, *tests],
             cwd=ROOT,
             env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": path},
             stdin=subprocess.PIPE,
@@ -77,9 +84,13 @@ class Trials:
         tests: Sequence[str],
         *,
         only: Sequence[str] = (),
+        where: str = "",
         seconds: float = 300,
     ) -> Trial:
-        """Run the tests, or ``only`` some of them in this order, with this source in the module's place."""
+        """Run the tests, or ``only`` some of them in this order, with this source in the module's place.
+
+        Where tests were collected already, ``where`` is the function that is another one.
+        """
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as place:
             file, said, calls = (Path(place, name) for name in ("mutant.py", "said", "calls"))
@@ -91,9 +102,10 @@ class Trials:
                     "calls": str(calls),
                     "tests": tests,
                     "only": only,
+                    "where": where,
                 }
             )
-            pid, code = int(self._hear(30)), ""
+            pid, code = int(self._hear(60)), ""
             try:
                 code = self._hear(seconds)
             finally:
@@ -102,7 +114,7 @@ class Trials:
                     os.killpg(pid, 9)
             if not code:
                 self._hear(30)
-            words = said.read_text("utf-8", "replace") if code else "did not end"
+            words = said.read_text("utf-8", "replace") if said.exists() else ""
             called = json.loads(calls.read_text("utf-8")) if calls.exists() else {}
         return Trial(code == "0", words, time.monotonic() - began, called)
 
@@ -186,23 +198,93 @@ class _Only:
         items[:] = sorted(chosen, key=lambda item: self._places[item.nodeid])
 
 
-def _try(addresses: list[str], told: dict[str, Any]) -> int:
+class _Forks:
+    """A plugin: once the tests are collected, forks for every line of input; the child runs them and returns."""
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+        self._input, self._output = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
+        self._said = Path(os.devnull)
+        null = os.open(os.devnull, os.O_RDWR)
+        for stream in range(3):
+            os.dup2(null, stream)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """Go on to run the tests, in a child."""
+        gc.freeze()
+        for line in self._input:
+            pid = os.fork()
+            if pid == 0:
+                os.setsid()
+                self._become(json.loads(line), session.items)
+                return
+            print(pid, file=self._output, flush=True)
+            print(_code_of(pid), file=self._output, flush=True)
+        os._exit(0)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Write down which test failed."""
+        if report.failed:
+            with self._said.open("a", encoding="utf-8") as said:
+                said.write(f"{report.nodeid} failed in {report.when}\n")
+
+    def _become(self, told: dict[str, Any], items: list[pytest.Item]) -> None:
+        import sitecustomize
+
+        self._said = Path(told["said"])
+        # The child before took it away.
+        Path(os.environ["FRESHPG_RUNTIME"]).mkdir(mode=0o711, exist_ok=True)
+        os.environ["MUTANT"] = told["mutant"]
+        sitecustomize.use_mutant()
+        _replace(self._module, told["mutant"].partition("=")[2], told["where"])
+        if told["only"]:
+            _Only(told["only"]).pytest_collection_modifyitems(items)
+
+
+def _replace(module: str, file: str, where: str) -> None:
+    """Give a function that was imported already the code that it has in another source."""
+    found: Any = sys.modules[module]
+    names: list[str] = []
+    while not hasattr(found, "__code__"):
+        names.append(where.split(".")[len(names)])
+        found = vars(found)[names[-1]]
+        found = getattr(found, "__func__", getattr(found, "fget", found))
+        found = getattr(found, "__wrapped__", found)
+    found.__code__ = _find(compile(Path(file).read_text("utf-8"), file, "exec"), ".".join(names))
+
+
+def _find(code: CodeType, name: str) -> CodeType:
+    inner = [part for part in code.co_consts if isinstance(part, CodeType)]
+    for part in inner:
+        if part.co_qualname == name:
+            return part
+        if name.startswith(f"{part.co_qualname}."):
+            return _find(part, name)
+    raise LookupError(name)
+
+
+def _code_of(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _try(plugins: list[object], tests: Sequence[str]) -> int:
     # Whether it fails is asked, not the smallest example of it.
     settings.register_profile("mutants", phases=[Phase.explicit, Phase.generate], database=None)
     words = ["-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--no-header", "--tb=line"]
     # Pytest rewrites assertions of plugins, freshpg is one, and what rewrites also finds.
     words.append("--assert=plain")
     words += ["-m", "not chaos", "--timeout=15", "--hypothesis-profile=mutants"]
-    file = told["mutant"].partition("=")[2]
-    other = _Only(told["only"]) if told["only"] else _WhoCalls(file, told["calls"])
-    return int(pytest.main([*words, *told["tests"]], plugins=[_UseShared(addresses), other]))
+    return int(pytest.main([*words, *tests], plugins=plugins))
 
 
 def main() -> int:
     """Fork for every line of input; say the process's number, and then its exit code. The child returns."""
     import sitecustomize
 
-    addresses = json.loads(sys.argv[1])
+    shared = _UseShared(json.loads(sys.argv[1]))
+    if module := sys.argv[2]:
+        return _try([shared, _Forks(module)], sys.argv[3:])
     for name in _NEEDED:
         importlib.import_module(name)
     # Nothing to be looked through for garbage in every child.
@@ -218,9 +300,11 @@ def main() -> int:
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.environ["MUTANT"] = told["mutant"]
             sitecustomize.use_mutant()
-            return _try(addresses, told)
+            file = told["mutant"].partition("=")[2]
+            other = _Only(told["only"]) if told["only"] else _WhoCalls(file, told["calls"])
+            return _try([shared, other], told["tests"])
         print(pid, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+        print(_code_of(pid), flush=True)
     return 0
 
 

@@ -156,23 +156,31 @@ def try_part(
     shared.clear()
     if not without.passed:
         raise SystemExit(f"{part}: its tests fail without a mutant:\n{without.said}")
-    for mutant in mutants_of(source):
-        if mutant.line not in lines:
-            continue
-        if record := known.get(f"{part} {mutant.name}"):
-            yield Verdict(part, mutant, noticed=True, how=record)
-            continue
-        callers = [test for test, names in without.called.items() if mutant.where in names]
-        trial = without
-        # Those first that come by; and all where these do not notice: other processes come by too.
-        for only in (callers, []) if callers else ([],):
-            seconds = 20 + 3 * without.seconds
-            trial = trials.run(module, mutant.source, tests, only=only, seconds=seconds)
-            shared.clear()
-            if not trial.passed:
-                break
-        last = trial.said.strip().splitlines()[-1:] or [""]
-        yield Verdict(part, mutant, noticed=not trial.passed, how=last[0])
+    functions = {name for names in without.called.values() for name in names}
+    with Trials([address.url() for address in shared.addresses], module, tests) as swift:
+        for mutant in mutants_of(source):
+            if mutant.line not in lines:
+                continue
+            if record := known.get(f"{part} {mutant.name}"):
+                yield Verdict(part, mutant, noticed=True, how=record)
+                continue
+            callers = [test for test, names in without.called.items() if mutant.where in names]
+            trial = without
+            # Those first that come by; and all where these do not notice: other processes come by too.
+            for only in (callers, []) if callers else ([],):
+                trial = (swift if mutant.where in functions else trials).run(
+                    module,
+                    mutant.source,
+                    tests,
+                    only=only,
+                    where=mutant.where,
+                    seconds=20 + 3 * without.seconds,
+                )
+                shared.clear()
+                if not trial.passed:
+                    break
+            last = trial.said.strip().splitlines()[-1:] or [""]
+            yield Verdict(part, mutant, noticed=not trial.passed, how=last[0])
 
 
 def main() -> int:

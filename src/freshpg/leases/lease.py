@@ -71,7 +71,6 @@ class LeaseConnection:
         self._next_telling = 0.0
         self._stop_pinging = threading.Event()
         disown_in_children(self)
-        self.note()
 
     @classmethod
     def open(
