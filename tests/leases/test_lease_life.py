@@ -12,7 +12,7 @@ import pytest
 
 from freshpg.core.clock import Deadline, SystemClock
 from freshpg.core.errors import FreshpgError, LeaseLost, NoFreeSlot, StatementFailed
-from freshpg.leases.lease import LeaseConnection
+from freshpg.leases.lease import APPLICATION, LeaseConnection
 from freshpg.leases.locks import holders, proven_free
 from freshpg.leases.slots import READONLY, Slot
 from freshpg.testing import FaultyServer
@@ -150,6 +150,17 @@ def test_the_end_of_a_with_statement_gives_all_back(server, admin):
     wait_for(lambda: held(admin) == [])
 
 
+def test_who_is_interrupted_while_it_opens_one_leaves_no_connection(server, admin):
+    class Interrupted(SystemClock):
+        def time(self):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        LeaseConnection.open(server, clock=Interrupted())
+    asked = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
+    wait_for(lambda: admin.value(asked, (APPLICATION,)) == 0)
+
+
 # The shared read-only database
 
 
@@ -165,6 +176,10 @@ def test_the_shared_database_is_not_shared_while_somebody_replaces_it(lease_conn
     connection.leave_readonly("shop_test")
     with proven_free(admin, "shop_test", READONLY) as alone:
         assert alone
+    # Who comes back shares it anew.
+    assert connection.share_readonly("shop_test")
+    with proven_free(admin, "shop_test", READONLY) as alone:
+        assert not alone
 
 
 def test_who_lost_its_share_is_not_told_that_it_has_it(lease_connection, admin):
