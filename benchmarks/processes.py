@@ -28,6 +28,14 @@ def children(pid: int | str) -> list[str]:
         return []
 
 
+def is_session(pid: str) -> bool:
+    """Return whether a process of a server serves a client on this machine."""
+    try:
+        return b"[local]" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
 def threads() -> int:
     """Return how many threads this process has."""
     return len(list(Path("/proc/self/task").iterdir()))

@@ -62,7 +62,7 @@ def end_lease(db, config):
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'freshpg_coordination'"
         ).fetchall()
     end = time.monotonic() + 30
-    with config.stash[RUN].manager() as manager:
+    with config.stash[RUN].lending.manager() as manager:
         while not manager.lost(db): assert time.monotonic() < end
 
 def test_before(pg): assert rows(pg) == 2

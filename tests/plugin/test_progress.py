@@ -27,7 +27,7 @@ def terminal():
 
 def test_a_long_wait_says_the_latest_and_then_every_line():
     with terminal() as shown:
-        progress = Progress("gw1", patience=0.0)
+        progress = Progress("gw1", terminal=os.dup(2), patience=0.0)
         progress.take(Said("before the wait"))
         with progress.watched():
             progress.take(Said("building"))
@@ -40,7 +40,7 @@ def test_a_long_wait_says_the_latest_and_then_every_line():
 
 def test_a_short_wait_says_nothing():
     with terminal() as shown:
-        progress = Progress(patience=30.0)
+        progress = Progress("", terminal=os.dup(2), patience=30.0)
         with progress.watched():
             progress.take(Said("building"))
         progress.take(Said("afterwards"))

@@ -21,13 +21,29 @@ def modules_of(statement):
     return set(done.stdout.split())
 
 
-def test_the_entry_module_imports_pytest_and_the_core_alone():
+def test_the_entry_module_imports_nothing_but_pytest_and_the_declarations_of_the_plugin():
     imported = modules_of("import freshpg.pytest_plugin")
     ours = {name for name in imported if name.startswith("freshpg")}
-    assert {name.split(".")[1] for name in ours if "." in name} == {"core", "pytest_plugin"}
-    core = {name.split(".")[2] for name in ours if name.startswith("freshpg.core.")}
-    assert core == {"errors", "printable", "redaction"}
+    parts = {name.removeprefix("freshpg.pytest_plugin.") for name in ours}
+    assert parts == {
+        *("freshpg", "freshpg.pytest_plugin"),
+        *("again", "fixtures", "options", "resume", "run"),
+    }
     assert not imported - ours - sys.stdlib_module_names
+
+
+def test_a_failing_test_that_uses_nothing_of_ours_imports_nothing_and_writes_nothing(suite):
+    suite.write(
+        "conftest.py",
+        "import sys\n"
+        "def pytest_unconfigure(config):\n"
+        "    print('imported', sorted(name for name in sys.modules if name.startswith('freshpg.core')))",
+    )
+    suite.tests("import psycopg\ndef test_it(): psycopg.connect('host=/nowhere')")
+    outcome = suite.run_apart("-s", "-q")
+    assert outcome.counts == {"failed": 1}, outcome.text
+    assert "imported []" in outcome.text
+    assert not (suite.path / ".freshpg").exists()
 
 
 @pytest.mark.parametrize("options", [(), ("--collect-only",), ("--setup-plan",), ("--fixtures",)])

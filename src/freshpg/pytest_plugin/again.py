@@ -70,7 +70,7 @@ def run_again(run: Run, item: pytest.Item, nextitem: pytest.Item | None, attempt
         item.session._setupstate.teardown_exact(None)  # noqa: SLF001 (pytest has no public way)
     except Exception as error:  # noqa: BLE001 (told in the reports of the second run)
         attempt.problems = (f"{type(error).__name__}: {error}",)
-    run.renew()
+    run.lending.renew()
     attempt.second, attempt.told = True, False
     item._report_sections.clear()  # noqa: SLF001 (what the first run printed is in its reports)
     runtestprotocol(item, nextitem=nextitem)

@@ -38,10 +38,10 @@ def django_db_setup(
     from freshpg.drivers.django.session import DjangoDatabases
 
     aliases = _aliases_of(request.session.items)
-    run = request.config.stash[RUN]
-    with run.manager() as manager, django_db_blocker.unblock():
+    lending = request.config.stash[RUN].lending
+    with lending.manager() as manager, django_db_blocker.unblock():
         databases = DjangoDatabases(manager, aliases, test="pytest-django").open()
-    run.beside = [databases[alias] for alias in databases.blueprints]
+    lending.beside = [databases[alias] for alias in databases.blueprints]
     owner_pid = os.getpid()
     yield
     # What is leased stays the parent's when a test forked and its child runs fixtures to their end.

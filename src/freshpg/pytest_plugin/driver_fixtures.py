@@ -1,12 +1,11 @@
-"""Fixtures for drivers and object mappers; each driver is imported by the first test that asks for it."""
+"""What the fixtures for drivers and object mappers do; each driver is imported by the first test that asks for it."""
 
 from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
-
-import pytest
 
 from freshpg.core.errors import DriverUnusable
 from freshpg.pytest_plugin.loops import loop_of
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
     import asyncpg
+    import psycopg
+    import pytest
     from sqlalchemy.engine import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
     from sqlalchemy.orm import Session
@@ -26,43 +27,57 @@ if TYPE_CHECKING:
     from freshpg.handle import Database
 
 
-@pytest.fixture
-def pg_asyncpg(request: pytest.FixtureRequest, pg: Database) -> Iterator[asyncpg.Connection[Any]]:
-    """An asyncpg connection to ``pg``, in the event loop of the test."""
+def connection(pg: Database) -> Iterator[psycopg.Connection[Any]]:
+    """Give a psycopg connection."""
+    given = pg.connect()
+    with _in_its_process(given.close):
+        yield given
+
+
+def async_connection(pg: Database) -> Iterator[psycopg.AsyncConnection[Any]]:
+    """Give an asynchronous psycopg connection."""
+    from freshpg.drivers.psycopg import connect_outside_loops, end_outside_loops
+
+    given = connect_outside_loops(pg)
+    with _in_its_process(partial(end_outside_loops, given)):
+        yield given
+
+
+def asyncpg_connection(
+    request: pytest.FixtureRequest, pg: Database
+) -> Iterator[asyncpg.Connection[Any]]:
+    """Give an asyncpg connection, in the event loop of the test."""
     from freshpg.drivers.asyncpg import connect
 
     loop = loop_of(request)
     if loop is None:
         raise _without_loop(request, "await freshpg.drivers.asyncpg.connect(pg)")
-    connection = loop.run_until_complete(connect(pg))
-    with _in_its_process(lambda: _run(loop, connection.close)):
-        yield connection
+    given = loop.run_until_complete(connect(pg))
+    with _in_its_process(lambda: _run(loop, given.close)):
+        yield given
 
 
-@pytest.fixture
-def pg_engine(request: pytest.FixtureRequest, pg: Database) -> Engine:
-    """A SQLAlchemy engine on ``pg``, kept from test to test; with isolation ``rollback``, on its one session."""
-    from freshpg.drivers.sqlalchemy import engine
+def engine(request: pytest.FixtureRequest, pg: Database) -> Engine:
+    """Return the engine of a database."""
+    from freshpg.drivers import sqlalchemy
     from freshpg.drivers.sqlalchemy.choice import SYNCHRONOUS
 
-    return engine(pg, driver=_driver(request, SYNCHRONOUS))
+    return sqlalchemy.engine(pg, driver=_driver(request, SYNCHRONOUS))
 
 
-@pytest.fixture
-def pg_session(pg: Database, pg_engine: Engine) -> Iterator[Session]:
-    """A SQLAlchemy session on ``pg``; what it did not commit is rolled back when the test ends."""
+def session(pg: Database, engine: Engine) -> Iterator[Session]:
+    """Give a session of an engine."""
     from sqlalchemy.orm import Session
 
-    session = Session(pg_engine)
+    given = Session(engine)
     # At rollback everything is about to be undone: this says so to nobody, which saves a round trip.
-    with _in_its_process(session.invalidate if pg.isolation == "rollback" else session.close):
-        yield session
+    with _in_its_process(given.invalidate if pg.isolation == "rollback" else given.close):
+        yield given
 
 
-@pytest.fixture
-def pg_aengine(request: pytest.FixtureRequest, pg: Database) -> Iterator[AsyncEngine]:
-    """An asynchronous SQLAlchemy engine on ``pg``, for whichever asyncio loop the test runs in."""
-    from freshpg.drivers.sqlalchemy import async_engine
+def async_engine(request: pytest.FixtureRequest, pg: Database) -> Iterator[AsyncEngine]:
+    """Give an asynchronous engine, for whichever asyncio loop the test runs in."""
+    from freshpg.drivers import sqlalchemy
     from freshpg.drivers.sqlalchemy.choice import ASYNCHRONOUS
 
     driver = _driver(request, ASYNCHRONOUS)
@@ -70,27 +85,26 @@ def pg_aengine(request: pytest.FixtureRequest, pg: Database) -> Iterator[AsyncEn
     if loop is None and driver == "asyncpg" and pg.isolation == "rollback":
         raise _without_loop(request, "await freshpg.drivers.asyncpg.connect(pg)")
     # Without a loop to say goodbye in, asyncpg must not keep a connection longer than it is used.
-    engine = async_engine(pg, driver=driver, pooled=driver != "asyncpg" or loop is not None)
-    with _in_its_process(lambda: _run(loop, engine.dispose) if driver == "asyncpg" else None):
-        yield engine
+    pooled = driver != "asyncpg" or loop is not None
+    given = sqlalchemy.async_engine(pg, driver=driver, pooled=pooled)
+    with _in_its_process(lambda: _run(loop, given.dispose) if driver == "asyncpg" else None):
+        yield given
 
 
-@pytest.fixture
-def pg_asession(request: pytest.FixtureRequest, pg_aengine: AsyncEngine) -> Iterator[AsyncSession]:
-    """An asynchronous SQLAlchemy session on ``pg``; what it did not commit is rolled back when the test ends."""
+def async_session(request: pytest.FixtureRequest, engine: AsyncEngine) -> Iterator[AsyncSession]:
+    """Give a session of an asynchronous engine."""
     from sqlalchemy.ext.asyncio import AsyncSession
 
     loop = loop_of(request)
     if loop is None:
         raise _without_loop(request, "async with AsyncSession(pg_aengine) as session")
-    session = AsyncSession(pg_aengine)
-    with _in_its_process(lambda: _run(loop, session.close)):
-        yield session
+    given = AsyncSession(engine)
+    with _in_its_process(lambda: _run(loop, given.close)):
+        yield given
 
 
-@pytest.fixture
-def pg_session_factory(request: pytest.FixtureRequest, pg: Database) -> TestSessionFactory:
-    """``TestSessionFactory`` on ``pg``: sessions with automatic rollback, synchronous and asynchronous."""
+def session_factory(request: pytest.FixtureRequest, pg: Database) -> TestSessionFactory:
+    """Return a factory of sessions."""
     from freshpg.drivers.sqlalchemy import TestSessionFactory
     from freshpg.drivers.sqlalchemy.choice import DRIVERS
 

@@ -16,13 +16,6 @@ Keep = Literal["failed"] | bool
 
 DRIVERS = ("psycopg", "asyncpg", "psycopg2", "pg8000")
 
-HELP = (
-    "pg(isolation=None, databases=(), keep=None, driver=None): how a test gets its databases: the level of isolation "
-    "(readonly, rollback, reset, clone, server); the blueprints of pg_databases leased before the test begins; whether "
-    "its databases are kept for inspection (True: always, 'failed': when it fails, False: never); the driver of "
-    "SQLAlchemy's fixtures (psycopg, asyncpg, psycopg2, pg8000)."
-)
-
 
 class Wishes(NamedTuple):
     """What one marker says; what it leaves out is for the next marker outwards, then for options and settings."""

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from freshpg.core.errors import FreshpgError
 from freshpg.core.events import logger
+from freshpg.core.log import ErrorLog
+from freshpg.core.settings import load_settings
+from freshpg.pytest_plugin.options import overrides_of
 
 if TYPE_CHECKING:
     from freshpg.pytest_plugin.run import Run
@@ -34,3 +40,14 @@ class ToLog(logging.Handler):
     def stop(self) -> None:
         """End; again is fine."""
         logger.removeHandler(self)
+
+
+def log_of(run: Run) -> ErrorLog:
+    """Return the log of errors of the project that is tested."""
+    root, password = run.settings_begin, None
+    # Settings that cannot be read are what is to be logged, then.
+    with suppress(FreshpgError):
+        settings = load_settings(root, environment=os.environ, overrides=overrides_of(run.config))
+        root = settings.root
+        password = settings.conninfo.password if settings.conninfo else None
+    return ErrorLog(root / ".freshpg" / "log", who=run.worker, secrets=(password,))

@@ -30,16 +30,22 @@ _DJANGO = (
     "freshpg.drivers.django.TestRunner"
 )
 
-
 _DRIVER = (
     "driver of pg_engine, pg_aengine and the fixtures made of them: psycopg, psycopg2, pg8000 or asyncpg; those of the "
     "kind it cannot make use psycopg"
 )
 
-
 _RESUME = (
     "take up an interrupted run of the same tests: leave out what had passed when it was killed or stopped, and has not "
     "changed since"
+)
+
+
+MARKER = (
+    "pg(isolation=None, databases=(), keep=None, driver=None): how a test gets its databases: the level of isolation "
+    "(readonly, rollback, reset, clone, server); the blueprints of pg_databases leased before the test begins; whether "
+    "its databases are kept for inspection (True: always, 'failed': when it fails, False: never); the driver of "
+    "SQLAlchemy's fixtures (psycopg, asyncpg, psycopg2, pg8000)."
 )
 
 
@@ -64,18 +70,20 @@ def check_options(config: pytest.Config) -> None:
     """Refuse a level or driver that does not exist; a server is only looked at when a test needs one.
 
     Raises:
-        UsageInvalid: There is no such driver.
-        IsolationUnknown: There is no such level.
+        UsageError: There is no such driver, or no such level.
     """
-    level = isolation_of(config)
-    if level is not None:
-        from freshpg.isolation.levels import parse
+    level, driver = isolation_of(config), driver_of(config)
+    if not (level or driver):
+        return
+    from freshpg.isolation.levels import parse
+    from freshpg.pytest_plugin.blocks import as_usage_error
+    from freshpg.pytest_plugin.marker import require_driver
 
-        parse(level)
-    if driver := driver_of(config):
-        from freshpg.pytest_plugin.marker import require_driver
-
-        require_driver(driver)
+    with as_usage_error():
+        if level:
+            parse(level)
+        if driver:
+            require_driver(driver)
 
 
 def driver_of(config: pytest.Config) -> str:

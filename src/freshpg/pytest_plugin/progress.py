@@ -22,11 +22,13 @@ PATIENCE = 1.0
 class Progress:
     """Holds back what is said until the wait has been long; then says the latest at once.
 
-    It writes to a copy of standard error made before pytest captures it, which workers of xdist share with the
-    controller.
+    Args:
+        worker: Name of the worker of xdist that speaks.
+        terminal: Descriptor that is written to, and closed in the end; negative for none.
+        patience: Seconds before it speaks.
     """
 
-    def __init__(self, worker: str = "", *, patience: float = PATIENCE) -> None:
+    def __init__(self, worker: str, *, terminal: int, patience: float = PATIENCE) -> None:
         self._label = f"freshpg {worker}".rstrip()
         self._patience = patience
         self._lock = threading.Lock()
@@ -34,10 +36,7 @@ class Progress:
         self._waiting = False
         self._speaks = False
         self._timer: threading.Timer | None = None
-        try:
-            self._terminal = os.dup(2)
-        except OSError:
-            self._terminal = -1
+        self._terminal = terminal
 
     def take(self, event: Event) -> None:
         """Listen to the bus."""
@@ -69,7 +68,7 @@ class Progress:
                 timer.cancel()
 
     def close(self) -> None:
-        """Close the copy of standard error; again is fine."""
+        """Close the terminal; again is fine."""
         terminal, self._terminal = self._terminal, -1
         if terminal >= 0:
             with suppress(OSError):

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from freshpg.core.errors import FreshpgError
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -105,6 +103,7 @@ class Reports:
 
     def _directory(self) -> Path | None:
         """Return where records lie; ``None`` where nothing says that the project uses freshpg."""
+        from freshpg.core.errors import FreshpgError
         from freshpg.core.settings.locate import find_project
 
         try:

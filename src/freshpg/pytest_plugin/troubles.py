@@ -27,7 +27,7 @@ _GONE = (ServerDied, LeaseLost, KeeperFailed)
 
 def judge(run: Run, item: pytest.Item, report: pytest.TestReport, error: BaseException) -> None:
     """Tell whose failure a failed phase is, write it down, and have the test run again where its server was lost."""
-    lost = run.lost_under(item, error)
+    lost = run.lending.lost_under(item, error)
     failure = classify(error, lost=lost)
     attempt = item.stash.get(ATTEMPT, None)
     is_over = attempt is not None and attempt.first and not attempt.second
@@ -58,7 +58,7 @@ def judge(run: Run, item: pytest.Item, report: pytest.TestReport, error: BaseExc
 
 
 def _at_a_hand_out(run: Run, report: pytest.TestReport, error: BaseException) -> bool:
-    return report.when == "setup" and isinstance(error, _GONE) and run.may_help(error)
+    return report.when == "setup" and isinstance(error, _GONE) and run.lending.may_help(error)
 
 
 def _says_the_same(error: BaseException, lost: FreshpgError) -> bool:
