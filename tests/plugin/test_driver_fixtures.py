@@ -3,6 +3,7 @@
 import asyncpg  # noqa: F401 (runs inside this process shall find it imported: C parts load once a process)
 import psycopg2  # noqa: F401
 import pytest
+import sqlalchemy.dialects.postgresql
 import sqlalchemy.ext.asyncio
 import sqlalchemy.orm  # noqa: F401
 

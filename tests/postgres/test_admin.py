@@ -19,6 +19,19 @@ def test_answers_come_as_rows_a_row_or_a_value(admin):
     assert admin.value("SELECT 1 WHERE false") is None
 
 
+def test_a_prepared_query_is_planned_once_whatever_is_dropped_meanwhile(server):
+    query = "SELECT datname::text, $2 + 1 FROM pg_database WHERE datname = $1"
+    prepared = "SELECT statement, generic_plans + custom_plans FROM pg_prepared_statements"
+    with Admin.connect(server) as admin:
+        for number in range(3):
+            assert admin.prepared(query, "postgres", number) == ("postgres", number + 1)
+            assert admin.prepared(query, "it's \\ not there", number) is None
+            admin.execute("DROP TABLE IF EXISTS nothing")
+        [(statement, plans)] = admin.rows(prepared)
+    assert statement.endswith(query)
+    assert plans == 6
+
+
 def test_every_statement_is_a_transaction_of_its_own(admin):
     admin.execute("SELECT 1")
     state = "SELECT state FROM pg_stat_activity WHERE pid = %s"

@@ -92,7 +92,7 @@ class CloneStock:
         self._ledger = Ledger([slot.name for slot in slots], target)
         self._baselines: dict[str, Baseline] = {}
         self._oids: dict[str, int] = {}
-        self._changed = threading.Condition()
+        self._share_a_lock()
         self._failure: Exception | None = None
         self._cuts = 0
         self._state: Literal["new", "open", "stopped", "forked"] = "new"
@@ -111,7 +111,7 @@ class CloneStock:
             ServerError: No connection was to be had.
         """
         cloner = None if fresh else self._look(databases)
-        with self._changed:
+        with self._work:
             if fresh:
                 self._adopt(fresh)
             self._state = "open"
@@ -120,7 +120,7 @@ class CloneStock:
     @property
     def ready(self) -> int:
         """How many clones stand ready now."""
-        with self._changed:
+        with self._work:
             return self._ledger.count("ready")
 
     def take(self, deadline: float = 60.0, holder: str = "") -> Taken:
@@ -130,11 +130,11 @@ class CloneStock:
             WaitTimedOut: None was ready in time; names who holds the slots.
             FreshpgError: What kept the builders from making one.
         """
-        with self._changed:
+        with self._work:
             self._require_open()
             name = self._ledger.take(holder)
             if name is not None:
-                self._changed.notify_all()
+                self._work.notify_all()
                 return Taken(name, 0.0, self._baselines[name])
             return self._take_when_ready(Deadline(deadline, self.clock), holder)
 
@@ -155,24 +155,24 @@ class CloneStock:
             yield name
             remains = ()
         finally:
-            with self._changed:
+            with self._work:
                 if self._state == "open":
                     self._ledger.used(name, remains)
                     if not remains:
                         self._ledger.ready(name)
-                    self._changed.notify_all()
+                    self._wake_all()
 
     def give_back(self, name: str, *, remains: Sequence[str] | None = None) -> None:
         """Let a used slot be dropped and cloned again in the background.
 
         ``remains`` names the databases to drop where that is not ``name`` itself; none means there is nothing left.
         """
-        with self._changed:
+        with self._work:
             if self._state != "open":
                 # stop() has seen to it already.
                 return
             self._ledger.used(name, (name,) if remains is None else remains)
-            self._changed.notify_all()
+            self._work.notify_all()
 
     def oid_of(self, name: str) -> int:
         """Return the oid of the database that should have a slot's name; 0 where it is not known.
@@ -196,9 +196,9 @@ class CloneStock:
             FreshpgError: A database could not be dropped.
         """
         end = Deadline(deadline, self.clock)
-        with self._changed:
+        with self._work:
             was, self._state = self._state, "stopped" if self._state != "forked" else "forked"
-            self._changed.notify_all()
+            self._wake_all()
         left: list[str] = []
         if was != "open":
             return left
@@ -219,9 +219,18 @@ class CloneStock:
 
     def disown(self) -> None:
         """In a forked child: there is no stock here; the parent's goes on."""
-        self._changed = threading.Condition()
+        self._share_a_lock()
         self._state = "forked"
         self._builders.disown()
+
+    def _share_a_lock(self) -> None:
+        # Builders wait for work, takers for a clone: woken by everything, all threads would fight for each step.
+        lock = threading.RLock()
+        self._work, self._filled = threading.Condition(lock), threading.Condition(lock)
+
+    def _wake_all(self) -> None:
+        self._work.notify_all()
+        self._filled.notify_all()
 
     def _adopt(self, fresh: FreshClones) -> None:
         for name in sorted(fresh.names[self.source.base]):
@@ -255,7 +264,7 @@ class CloneStock:
         self._ledger.waiting += 1
         try:
             self._builders.add()
-            self._changed.notify_all()
+            self._work.notify_all()
             while True:
                 name = self._ledger.take(holder)
                 if name is not None:
@@ -264,7 +273,7 @@ class CloneStock:
                 self._require_open()
                 if end.expired:
                     raise self._none_in_time(end)
-                self._changed.wait(min(end.remaining, _IDLE))
+                self._filled.wait(min(end.remaining, _IDLE))
         finally:
             self._ledger.waiting -= 1
 
@@ -272,7 +281,7 @@ class CloneStock:
         """Tell one taker what failed; the builders then try again for the next one."""
         failure, self._failure = self._failure, None
         if failure is not None:
-            self._changed.notify_all()
+            self._work.notify_all()
             raise failure
 
     def _require_open(self) -> None:
@@ -304,24 +313,22 @@ class CloneStock:
 
     def revive(self) -> None:
         """Put a new builder in the place of each that died; again is fine."""
-        with self._changed:
+        with self._work:
             if self._state == "open":
                 self._builders.revive()
 
     def _give_head_start(self) -> None:
         """Let the first taker of an adopted clone connect before us: two sessions that start at once are slower."""
-        with self._changed:
-            self._changed.wait_for(
-                lambda: self._ledger.waiting or self._state != "open", _HEAD_START
-            )
+        with self._work:
+            self._work.wait_for(lambda: self._ledger.waiting or self._state != "open", _HEAD_START)
 
     def _next_job(self) -> Job | None:
-        with self._changed:
+        with self._work:
             while self._state == "open":
                 job = None if self._failure else self._ledger.next_job()
                 if job is not None:
                     return job
-                self._changed.wait(_IDLE)
+                self._work.wait(_IDLE)
             return None
 
     def _do(self, cloner: Cloner, job: Job) -> None:
@@ -335,16 +342,16 @@ class CloneStock:
             faultpoint("stock.made")
             self._baselines[job.name] = read_baseline(cloner.admin, oid)
             self._events.emit(CloneMade(job.name, self.clock.monotonic() - started, job.waited_for))
-        with self._changed:
+        with self._work:
             self._cuts = 0
             if job.build:
                 self._ledger.ready(job.name)
+                self._filled.notify()
             else:
                 self._ledger.empty(job.name)
-            self._changed.notify_all()
 
     def _failed(self, job: Job, error: Exception, cut_off: bool) -> None:
-        with self._changed:
+        with self._work:
             if isinstance(error, NotOurs):
                 self._ledger.lose(job.name)
             else:
@@ -354,16 +361,16 @@ class CloneStock:
             self._cuts += cut_off
             if not cut_off or self._cuts > self._builders.most:
                 self._failure = error
-            self._changed.notify_all()
+            self._wake_all()
 
     def _died(self, job: Job | None) -> None:
-        with self._changed:
+        with self._work:
             if job is not None:
                 self._ledger.failed(job.name, dict.fromkeys((*job.drop, job.name)))
-            self._changed.notify_all()
+            self._wake_all()
 
     def _tidy(self, leave: Leave, end: Deadline) -> list[str]:
-        with self._changed:
+        with self._work:
             left = self._ledger.in_state("ready") if leave == "ready" else []
             doomed = self._ledger.databases_besides(left)
         first = self._first_slots(len(left))

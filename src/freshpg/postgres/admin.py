@@ -12,6 +12,7 @@ from psycopg.pq import ConnStatus
 from freshpg.core.conninfo import redact
 from freshpg.core.errors import DiskFull, LoginRefused, ServerDied, ServerUnreachable, UrlInvalid
 from freshpg.postgres import sqlstate
+from freshpg.postgres.quoting import literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +43,7 @@ class Admin:
         self.connection = connection
         self.conninfo = conninfo
         self._system = ""
+        self._prepared: dict[str, str] = {}
 
     @classmethod
     def connect(
@@ -127,6 +129,19 @@ class Admin:
     def one(self, statement: str, params: Sequence[Any] | None = None) -> Row | None:
         """Run one query and return its first row, or ``None``."""
         return self._run(statement, params).fetchone()
+
+    def prepared(self, statement: str, *values: str | int) -> Row | None:
+        """Return the first row of a query with parameters ``$1``, …, planned once: for what is asked once a test.
+
+        In SQL, because psycopg lets go of all that it prepared with every DROP. Behind a pooler it does not work.
+        """
+        name = self._prepared.get(statement)
+        if name is None:
+            name = f"freshpg_{len(self._prepared) + 1}"
+            self.execute(f"PREPARE {name} AS {statement}")
+            self._prepared[statement] = name
+        given = ", ".join(literal(one) if isinstance(one, str) else str(one) for one in values)
+        return self.one(f"EXECUTE {name}({given})")
 
     def value(self, statement: str, params: Sequence[Any] | None = None) -> Any:
         """Run one query and return the first column of its first row, or ``None``."""

@@ -225,7 +225,7 @@ class Databases(Finder):
             NotOurs: It does not carry our mark, and the server is not our own; or it belongs to another role.
             DatabaseBusy: Sessions that we may not end still hold it at the deadline.
         """
-        found = self.find_and_ask_if_held(name)
+        found = self.find_and_ask_if_held(name, own=self.own)
         if found is None:
             return False
         facts, held = found

@@ -25,14 +25,15 @@ _LEFTOVERS = ("its row in pg_database", "sessions in it", "its directory")
 
 # The function below pg_stat_activity: this runs once a clone.
 _LEFT = """
-SELECT EXISTS (SELECT FROM pg_catalog.pg_database d WHERE d.oid = %s),
-       EXISTS (SELECT FROM pg_catalog.pg_stat_get_activity(NULL) AS a WHERE a.datid = %s)
+SELECT EXISTS (SELECT FROM pg_catalog.pg_database d WHERE d.oid = {oid}),
+       EXISTS (SELECT FROM pg_catalog.pg_stat_get_activity(NULL) AS a WHERE a.datid = {oid})
 """
 
 # Only a superuser may look at files. DROP DATABASE itself merely warns of a directory that it could not remove.
-_LEFT_OWN = f"""
-{_LEFT}, EXISTS (SELECT FROM pg_catalog.pg_stat_file('base/' || %s, true) AS f WHERE f.isdir)
-"""
+_LEFT_OWN = (
+    _LEFT.format(oid="$1")
+    + ", EXISTS (SELECT FROM pg_catalog.pg_stat_file('base/' || $1, true) AS f WHERE f.isdir)"
+)
 
 
 def pauses() -> Iterator[float]:
@@ -72,7 +73,8 @@ def insist(
 
 def look_after(admin: Admin, name: str, oid: int, *, own: bool) -> list[str]:
     """Verify that nothing of a dropped database is left; return what is, and write it down."""
-    row = admin.one(_LEFT_OWN, (oid,) * 3) if own else admin.one(_LEFT, (oid,) * 2)
+    # Somebody else's server may have a pooler before it, which knows no prepared statements.
+    row = admin.prepared(_LEFT_OWN, oid) if own else admin.one(_LEFT.format(oid=oid))
     left = [what for what, is_there in zip(_LEFTOVERS, row or (), strict=False) if is_there]
     if left:
         logger.warning("of the dropped database %s is left: %s", name, ", ".join(left))

@@ -27,7 +27,7 @@ SELECT d.oid, d.datname, d.datallowconn, d.datistemplate, d.datconnlimit, r.roln
        pg_catalog.pg_stat_get_db_numbackends(d.oid) > 0
        OR EXISTS (SELECT FROM pg_catalog.pg_prepared_xact() AS held WHERE held.dbid = d.oid)
   FROM pg_catalog.pg_database d JOIN pg_catalog.pg_roles r ON r.oid = d.datdba
- WHERE d.datname = %s
+ WHERE d.datname = {name}
 """
 
 
@@ -42,9 +42,17 @@ class Finder:
         row = self.admin.one(f"{_FIND} WHERE d.datname = %s", (name,))
         return self._facts(row) if row and row[1] == name else None
 
-    def find_and_ask_if_held(self, name: str) -> tuple[DatabaseFacts, bool] | None:
-        """Return the same, and whether sessions or prepared transactions hold it, in one round trip."""
-        row = self.admin.one(_FIND_HELD, (name,))
+    def find_and_ask_if_held(
+        self, name: str, *, own: bool = False
+    ) -> tuple[DatabaseFacts, bool] | None:
+        """Return the same, and whether sessions or prepared transactions hold it, in one round trip.
+
+        On a server of our ``own`` nothing stands in between that would not know prepared statements.
+        """
+        if own:
+            row = self.admin.prepared(_FIND_HELD.format(name="$1"), name)
+        else:
+            row = self.admin.one(_FIND_HELD.format(name="%s"), (name,))
         # The server cuts a longer name to 63 bytes, which may be the name of another database.
         return (self._facts(row[:-1]), bool(row[-1])) if row and row[1] == name else None
 
