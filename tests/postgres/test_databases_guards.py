@@ -292,7 +292,7 @@ def test_who_comes_in_after_the_look_is_ended_and_the_removal_tried_again(
 ):
     # PostgreSQL itself waits 5 s before it refuses.
     facts = Databases(admin).find(shop)
-    monkeypatch.setattr(Databases, "find_and_ask_if_held", lambda *_: (facts, False))
+    monkeypatch.setattr(Databases, "find_and_ask_if_held", lambda *_, **__: (facts, False))
     enter(shop)
     with caplog.at_level(logging.DEBUG, "freshpg"):
         assert Databases(admin).drop(shop)
