@@ -55,7 +55,7 @@ def binaries_at_hand(run_as, *, machine_first=True):
     return found.binaries.for_user(run_as, copies)
 
 
-def _identity(run_as):
+def identity_of(run_as):
     if run_as.is_ourselves:
         return {}
     return {"user": run_as.uid, "group": run_as.gid, "extra_groups": []}
@@ -68,7 +68,7 @@ def running_server(*initdb_options, **settings):
     binaries = binaries_at_hand(run_as)
     memory = Path("/dev/shm")
     place = Path(tempfile.mkdtemp(prefix="fpgt-", dir=memory if memory.is_dir() else None))
-    identity = _identity(run_as)
+    identity = identity_of(run_as)
     if identity:
         os.chown(place, identity["user"], identity["group"])
 

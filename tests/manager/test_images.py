@@ -81,10 +81,10 @@ def test_the_trail_says_who_was_asked_and_why_it_served(make_manager):
     first = make_manager(linger=60, **own)
     assert first.trail == ()
     hows(first)
-    assert [(attempt.provider, attempt.taken) for attempt in first.trail] == [
-        ("keeper", False),
-        ("embedded", True),
-    ]
+    asked = [attempt.provider for attempt in first.trail]
+    # Without a wheel one more is asked.
+    assert asked in (["keeper", "embedded"], ["keeper", "embedded", "system"])
+    assert [attempt.taken for attempt in first.trail] == [*([False] * (len(asked) - 1)), True]
     first.stop()
     second = make_manager(linger=0, **own)
     hows(second)

@@ -6,11 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from postgres_server import _bindir, _unprivileged, running_server
+from postgres_server import binaries_at_hand, identity_of, running_server
 
 from freshpg.core.clock import SYSTEM_CLOCK, Deadline
 from freshpg.core.errors import EmergencyMode, LeaseLost, ServerError
 from freshpg.core.events import ChildRestarted
+from freshpg.servers import runas
 
 
 class SomebodysServer:
@@ -27,14 +28,15 @@ class SomebodysServer:
         self._ctl("-l", str(Path(self.address.host, "log")), "start")
 
     def _ctl(self, *words):
-        command = [_bindir() / "pg_ctl", "-w", "-t", "30", "-D", Path(self.address.host, "data")]
+        run_as = runas.choose()
+        program = binaries_at_hand(run_as).program("pg_ctl")
         subprocess.run(
-            [*command, *words],
+            [program, "-w", "-t", "30", "-D", Path(self.address.host, "data"), *words],
             check=True,
             cwd="/",
             stdout=subprocess.DEVNULL,
             timeout=40,
-            **_unprivileged(),
+            **identity_of(run_as),
         )
 
 

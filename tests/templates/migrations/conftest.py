@@ -6,11 +6,12 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from postgres_server import _bindir as program_directory
+from postgres_server import binaries_at_hand
 
 from freshpg.core.clock import Deadline
 from freshpg.core.conninfo import Conninfo
 from freshpg.postgres.admin import Admin
+from freshpg.servers import runas
 from freshpg.templates.migrations.base import Target
 
 NUMBERS = count(1)
@@ -19,8 +20,8 @@ NUMBERS = count(1)
 @pytest.fixture(scope="session")
 def bindir() -> Path:
     """Where psql and pg_dump of the server are."""
-    found = program_directory()
-    if found is None or not (found / "psql").exists():
+    found = binaries_at_hand(runas.choose()).bindir
+    if not (found / "psql").exists():
         pytest.skip("this PostgreSQL comes without psql")
     return found
 
