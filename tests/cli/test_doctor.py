@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from freshpg.status.grounds import make_ground
+
 
 def of_topic(found, word):
     return {one["name"]: one for one in found["findings"] if word in one["topic"]}
@@ -59,6 +61,18 @@ def test_leftovers_are_named_and_fail_and_what_lives_is_not(here, own_root):
     assert (
         of_topic(here("doctor", "--json").json, "health")["stale objects"]["verdict"] == "warning"
     )
+
+
+def test_the_place_of_a_running_demo_is_no_leftover_and_that_of_an_unknown_one_is(
+    here, own_root, monkeypatch
+):
+    monkeypatch.setattr("freshpg.status.grounds._MEMORY", own_root.parent)
+    running, unknown = make_ground(), make_ground()
+    (unknown / "owner.json").unlink()
+
+    named = {one["name"] for one in here("doctor", "--leftovers", "--json").json["leftovers"]}
+
+    assert {str(running), str(unknown)} & named == {str(unknown)}
 
 
 @pytest.mark.slow

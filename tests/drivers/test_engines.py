@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 
 import psycopg
 import pytest
@@ -221,3 +223,16 @@ def _end_session(database, pid):
     """End a session and wait until the server has let go of it."""
     with psycopg.connect(**database.conninfo.keywords(), autocommit=True) as connection:
         assert connection.execute("SELECT pg_terminate_backend(%s, 5000)", [pid]).fetchone()[0]
+
+
+def test_what_is_synchronous_needs_nothing_of_the_asynchronous_side():
+    script = (
+        "import sys; sys.modules['sqlalchemy.ext.asyncio'] = None\n"
+        "from sqlalchemy.orm import sessionmaker\n"
+        "from freshpg.drivers.sqlalchemy import TestSessionFactory, engine, rebind, rebinding\n"
+        "print(rebinding._is_asynchronous(sessionmaker(), 'async_sessionmaker'))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (ended.stdout, ended.stderr) == ("False\n", "")

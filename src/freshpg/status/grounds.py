@@ -41,6 +41,15 @@ def abandoned_grounds() -> Iterator[Path]:
                 yield ground
 
 
+def is_in_use(ground: Path) -> bool:
+    """Whether its maker provably lives."""
+    owner = ledger.read(str(ground / _OWNER))
+    if owner is None or owner["boot"] != identity.boot_id():
+        return False
+    here = owner["namespace"] == identity.pid_namespace()
+    return here and identity.is_alive(owner["pid"], owner["start"])
+
+
 def _is_dead(ground: Path) -> bool:
     owner = ledger.read(str(ground / _OWNER))
     if owner is None:

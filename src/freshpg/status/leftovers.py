@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freshpg.core.clock import SYSTEM_CLOCK, Clock, Deadline
+from freshpg.status.grounds import PREFIX, is_in_use
 from freshpg.status.keepers import running_keepers
 from freshpg.status.remains import clean
 from freshpg.testing.left.catalogs import on_server
@@ -50,6 +51,8 @@ class _Accounted:
                 f"{place}/" in f"{thing.detail}/" for place in self.places
             )
         path = Path(thing.name)
+        if path.name.startswith(PREFIX) and is_in_use(path):
+            return True
         of_keeper = path.name.startswith("keeper.") or "claims" in {path.name, path.parent.name}
         return (of_keeper and any(path.is_relative_to(root) for root in self.roots)) or any(
             path.is_relative_to(place) for place in self.places

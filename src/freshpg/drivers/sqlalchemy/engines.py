@@ -13,7 +13,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from freshpg.drivers.sqlalchemy.choice import DEFAULT, require_usable
@@ -102,6 +101,9 @@ class KeptEngine:
         url = key.address.url(f"sqlalchemy+{key.driver}")
         self.asynchronous: AsyncEngine | None = None
         if key.is_async:
+            # SQLAlchemy 2.1 refuses this import without greenlet, which it no longer brings.
+            from sqlalchemy.ext.asyncio import create_async_engine
+
             self.asynchronous = create_async_engine(url, **options)
             self.engine = self.asynchronous.sync_engine
         else:

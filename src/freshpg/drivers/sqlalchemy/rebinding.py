@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Engine, make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, async_scoped_session, async_sessionmaker
 from sqlalchemy.orm import scoped_session, sessionmaker
 
 from freshpg.core.errors import DriverUnusable, UsageInvalid
@@ -45,7 +45,7 @@ def rebind(target: Any, database: Database, *, driver: str = "") -> Iterator[Any
         DriverUnusable: The driver cannot be used at this level of isolation.
     """
     with ExitStack() as undo:
-        if isinstance(target, (Engine, AsyncEngine)):
+        if isinstance(target, Engine) or _is_asynchronous(target, "AsyncEngine"):
             _turn_engine(target, database, driver, undo)
         else:
             _turn_factory(target, database, driver, undo)
@@ -54,9 +54,10 @@ def rebind(target: Any, database: Database, *, driver: str = "") -> Iterator[Any
 
 def _turn_factory(target: Any, database: Database, driver: str, undo: ExitStack) -> None:
     factory = target
-    if isinstance(target, (scoped_session, async_scoped_session)):
+    if isinstance(target, scoped_session) or _is_asynchronous(target, "async_scoped_session"):
         factory = target.session_factory
-    if not isinstance(factory, (sessionmaker, async_sessionmaker)):
+    asynchronous = _is_asynchronous(factory, "async_sessionmaker")
+    if not (asynchronous or isinstance(factory, sessionmaker)):
         raise UsageInvalid(
             "a session factory was to be rebound",
             on=repr(target),
@@ -67,7 +68,7 @@ def _turn_factory(target: Any, database: Database, driver: str, undo: ExitStack)
             ),
         )
     before = dict(factory.kw)
-    make = async_engine if isinstance(factory, async_sessionmaker) else engine
+    make = async_engine if asynchronous else engine
     bind = make(database, driver=driver or _driver_of(before.get("bind")))
     _forget_sessions(target)
     # Binds by class or table would lead around the new one.
@@ -82,17 +83,23 @@ def _turn_factory(target: Any, database: Database, driver: str, undo: ExitStack)
     undo.callback(put_back)
 
 
+def _is_asynchronous(target: Any, kind: str) -> bool:
+    """Whether it is of a kind of SQLAlchemy's asynchronous side; who has one has imported that side."""
+    side = sys.modules.get("sqlalchemy.ext.asyncio")
+    return side is not None and isinstance(target, getattr(side, kind))
+
+
 def _forget_sessions(target: Any) -> None:
     if isinstance(target, scoped_session):
         target.remove()
-    elif isinstance(target, async_scoped_session):
+    elif _is_asynchronous(target, "async_scoped_session"):
         # Closing takes an event loop; the registry lets go of its session without one.
         with suppress(RuntimeError):  # scoped by task, and there is none
             target.registry.clear()
 
 
 def _turn_engine(target: Any, database: Database, driver: str, undo: ExitStack) -> None:
-    asynchronous = isinstance(target, AsyncEngine)
+    asynchronous = _is_asynchronous(target, "AsyncEngine")
     own: Engine = target.sync_engine if asynchronous else target
     used = _driver_of(own)
     if driver and driver != used:
