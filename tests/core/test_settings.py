@@ -155,6 +155,15 @@ def test_parameters_that_would_open_a_server_of_ours_are_refused(name):
 
 
 @pytest.mark.parametrize(
+    "address", ["postgres:/ada:hunter2@", "ada:hunter2@db", "postgres:ada:hunter2@db/shop"]
+)
+def test_an_address_that_is_none_is_told_without_its_password(load, address):
+    with pytest.raises(SettingsInvalid) as caught:
+        load(FRESHPG_SERVER=address)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "settings", [{"a b": "x"}, {"a": "x\ny"}, {"a": None}, {"a": "\0"}, {"": "x"}, []]
 )
 def test_what_cannot_be_a_server_parameter_is_refused(settings):

@@ -65,5 +65,6 @@ def redact_forms(text: str) -> str:
 
 def redact_url(text: str) -> str:
     """Return one malformed URL without what may be its password, whatever characters stand in it."""
-    text = re.sub(r"(://[^:@]*:).*@", r"\1***@", text, flags=re.DOTALL)
+    # With as many slashes as somebody happened to type.
+    text = re.sub(r"((?:^|:/*)[^:@/]*:)(?!/).*@", _HIDDEN + "@", text, flags=re.DOTALL)
     return redact(text)

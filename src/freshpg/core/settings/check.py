@@ -16,6 +16,7 @@ from freshpg.core.errors import (
     UrlInvalid,
 )
 from freshpg.core.names import default_database_name, is_derived_name, validate_database_name
+from freshpg.core.redaction import redact_url
 from freshpg.core.settings.origin import DEFAULT, Origin, nearest, unknown_key, wrong_value
 from freshpg.core.settings.schema import DATABASE_FIELDS, FIELDS, ISOLATION_LEVELS, SERVERS
 from freshpg.core.settings.values import Kind, RefusedValue
@@ -94,7 +95,8 @@ def _server(value: str, origins: Origins) -> str:
     if "=" not in value and "://" not in value:
         near = nearest(value, SERVERS)
         why = f"did you mean {near}?" if near else "neither a known word nor an address"
-        raise wrong_value("server", origin, FIELDS["server"].expected, value, why)
+        # It may have been meant as an address.
+        raise wrong_value("server", origin, FIELDS["server"].expected, redact_url(value), why)
     from freshpg.core.conninfo import Conninfo
 
     try:
