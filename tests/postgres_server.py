@@ -55,7 +55,7 @@ def binaries_at_hand(run_as, *, machine_first=True):
     return found.binaries.for_user(run_as, copies)
 
 
-def identity_of(run_as):
+def _identity(run_as):
     if run_as.is_ourselves:
         return {}
     return {"user": run_as.uid, "group": run_as.gid, "extra_groups": []}
@@ -68,7 +68,7 @@ def running_server(*initdb_options, **settings):
     binaries = binaries_at_hand(run_as)
     memory = Path("/dev/shm")
     place = Path(tempfile.mkdtemp(prefix="fpgt-", dir=memory if memory.is_dir() else None))
-    identity = identity_of(run_as)
+    identity = _identity(run_as)
     if identity:
         os.chown(place, identity["user"], identity["group"])
 
@@ -99,6 +99,21 @@ def running_server(*initdb_options, **settings):
             run("pg_ctl", "-w", "-D", str(data), "-m", "immediate", "stop")
     finally:
         shutil.rmtree(place)
+
+
+def pg_ctl(address, *words):
+    """Stop or start, as its owner would, the server that :func:`running_server` yielded the address of."""
+    run_as = runas.choose()
+    binaries = binaries_at_hand(run_as)
+    subprocess.run(
+        [binaries.program("pg_ctl"), "-w", "-t", "30", "-D", Path(address.host, "data"), *words],
+        check=True,
+        cwd="/",
+        env=os.environ | binaries.environment(),
+        stdout=subprocess.DEVNULL,
+        timeout=40,
+        **_identity(run_as),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -382,7 +382,7 @@ def test_over_a_socket_nothing_ends_a_silent_session_and_no_sign_is_sent(server)
 
 
 SCRIPT = """
-    import os, sys, threading
+    import os, sys, threading, warnings
     from freshpg.core.conninfo import Conninfo
     from freshpg.core.errors import LeaseLost
     from freshpg.leases.lease import LeaseConnection
@@ -416,6 +416,8 @@ def test_a_child_forked_while_a_thread_uses_the_lease_has_no_part_in_it(server):
         thread = threading.Thread(target=use)
         thread.start()
         lent.wait(20)
+        # From 3.12 on Python warns of just what is tried here.
+        warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
         if child == 0:
             print(lease.held, lease.alive)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
-from postgres_server import binaries_at_hand, identity_of, running_server
+from postgres_server import pg_ctl, running_server
 
 from freshpg.core.clock import SYSTEM_CLOCK, Deadline
 from freshpg.core.errors import EmergencyMode, LeaseLost, ServerError
 from freshpg.core.events import ChildRestarted
-from freshpg.servers import runas
 
 
 class SomebodysServer:
@@ -22,22 +20,10 @@ class SomebodysServer:
 
     def kill(self):
         """End it as a crash would, and return when all its processes have gone."""
-        self._ctl("-m", "immediate", "stop")
+        pg_ctl(self.address, "-m", "immediate", "stop")
 
     def start(self):
-        self._ctl("-l", str(Path(self.address.host, "log")), "start")
-
-    def _ctl(self, *words):
-        run_as = runas.choose()
-        program = binaries_at_hand(run_as).program("pg_ctl")
-        subprocess.run(
-            [program, "-w", "-t", "30", "-D", Path(self.address.host, "data"), *words],
-            check=True,
-            cwd="/",
-            stdout=subprocess.DEVNULL,
-            timeout=40,
-            **identity_of(run_as),
-        )
+        pg_ctl(self.address, "-l", str(Path(self.address.host, "log")), "start")
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,9 @@
 """Run once more where the server is somebody else's, and inside subtests."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
-from postgres_server import _bindir, _unprivileged, running_server
+from postgres_server import pg_ctl, running_server
 
 COUNT = """
 from pathlib import Path
@@ -42,10 +41,7 @@ def restart(address):
     """Crash a server and start it again, as its owner would."""
     where = Path(address.host)
     for words in (("-m", "immediate", "stop"), ("-l", str(where / "log"), "start")):
-        command = [_bindir() / "pg_ctl", "-w", "-t", "30", "-D", where / "data", *words]
-        subprocess.run(
-            command, check=True, cwd="/", stdout=subprocess.DEVNULL, timeout=40, **_unprivileged()
-        )
+        pg_ctl(address, *words)
 
 
 def test_a_lease_that_ends_on_somebody_elses_server_has_its_test_run_once_more(
