@@ -86,6 +86,7 @@ class Holding:
         self._arenas: dict[str, Arena] = {}
         self._broken: dict[str, TemplateError] = {}
         self._loss: Loss | None = None
+        self._lease_lost = threading.Event()
         self._reading = threading.Lock()
         self._linger = 0.0
         self._parted = False
@@ -194,6 +195,17 @@ class Holding:
                 self._learn_death()
         return self._loss
 
+    def loss_within(self, seconds: float) -> Loss | None:
+        """Return the same, and wait so long for it to be told: sessions of a server may end a moment before it does."""
+        handle = self.running.handle
+        if self.process.is_watched:
+            self.process.ends_within(seconds)
+        elif self._asks_keeper and handle is not None and not self._parted:
+            handle.keeper.wait_for_death(handle.id, seconds)
+        else:
+            self._lease_lost.wait(seconds)
+        return self.loss()
+
     @property
     def is_lost(self) -> bool:
         """Whether a loss is known by now; does not look."""
@@ -213,6 +225,7 @@ class Holding:
         """Note that the lease on somebody else's server ended: others may have used our slots since."""
         if self._loss is None:
             self._loss = Loss.of_lease(self.running.coordination.safe(), error.seen)
+        self._lease_lost.set()
 
     def end(self, *, linger: float) -> None:
         """Clean up and give the server back, warm for ``linger`` seconds; 0 ends one of ours.

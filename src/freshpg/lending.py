@@ -46,9 +46,9 @@ class Grant:
     is_private: bool = False
     keep_as: KeptDatabase | None = None
 
-    def loss(self) -> FreshpgError | None:
+    def loss(self, *, within: float = 0.0) -> FreshpgError | None:
         """Return what became of its server or lease while it was out; None while both are there."""
-        loss = self.holding.loss()
+        loss = self.holding.loss_within(within) if within else self.holding.loss()
         return loss.error(self.name) if loss is not None else None
 
     def require_there(self) -> None:

@@ -14,9 +14,11 @@ from freshpg.isolation.residue import Residue
 from freshpg.keeping import Keeping
 from freshpg.kept import KeptList
 from freshpg.servers.shortage import shortages_named
+from freshpg.supervision.endings import DYING_SECONDS
+from freshpg.supervision.failures import ends_a_connection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -80,16 +82,24 @@ class Outstanding:
         raise_all([lost] if lost is not None else problems)
         return residue
 
-    def lost(self, database: Database) -> FreshpgError | None:
+    def lost(self, database: Database, *, within: float = 0.0) -> FreshpgError | None:
         """Return what became of a database's server or lease while it was out: ``ServerDied``, ``LeaseLost``, or None.
 
-        It looks now, without asking the server, and knows it still when the database was given back.
+        It looks now, without asking the server, and knows it still when the database was given back. Whoever saw a
+        connection end waits up to ``within`` seconds: the end of the server may be told a moment later.
         """
         with self._lock:
             grant = self._grants.get(database)
         if grant is not None:
-            self._note_loss(database, grant)
+            self._note_loss(database, grant, within=within)
         return self._losses.get(database)
+
+    def lost_under(
+        self, error: BaseException, databases: Iterable[Database]
+    ) -> FreshpgError | None:
+        """Return why one of these databases is not there any more, to whoever had them and met an error."""
+        within = DYING_SECONDS if ends_a_connection(error) else 0.0
+        return next(filter(None, (self.lost(one, within=within) for one in databases)), None)
 
     def audit_database(self, database: Database) -> Residue:
         """Compare a database that is out with its template; called by :meth:`Database.audit`."""
@@ -189,8 +199,8 @@ class Outstanding:
             if grant.is_private:
                 grant.holding.end(linger=0)
 
-    def _note_loss(self, database: Database, grant: Grant) -> bool:
-        error = grant.loss()
+    def _note_loss(self, database: Database, grant: Grant, *, within: float = 0.0) -> bool:
+        error = grant.loss(within=within)
         if error is None:
             return False
         self._losses.setdefault(database, error)

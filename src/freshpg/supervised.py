@@ -30,7 +30,7 @@ from freshpg.core.errors import (
     ServerUnreachable,
     TooManyConnections,
 )
-from freshpg.supervision.endings import HUNG_UP, ProcessEnd, Watcher
+from freshpg.supervision.endings import DYING_SECONDS, HUNG_UP, ProcessEnd, Watcher
 from freshpg.supervision.strategy import ChildSpec
 from freshpg.supervision.supervisor import Child, Supervisor
 
@@ -58,9 +58,6 @@ TRY_SECONDS = 10.0
 
 LAST_PAUSE = 0.5
 """Seconds before the last attempt."""
-
-DYING_SECONDS = 0.05
-"""How long a server may take to end once its sessions have."""
 
 _PASSING = (KeeperGone, LeaseLost, ServerDied, ServerUnreachable, TooManyConnections)
 """What may have passed a moment later. All else is final, or was waited for long enough."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from freshpg import aio
+from freshpg import aio, outstanding
 from freshpg.core.clock import Deadline
 from freshpg.core.errors import RestartsExhausted, ServerDied, SystemLimit
 from freshpg.core.events import ChildCrashed, ChildRestarted, CloneMade
@@ -99,6 +99,19 @@ def test_whoever_had_a_database_is_told_what_was_seen(manager):
     with manager.lease() as after:
         assert count(after) == 1
         assert manager.lost(after) is None
+
+
+def test_who_saw_a_connection_end_waits_for_the_end_of_its_server_to_be_told(manager, monkeypatch):
+    monkeypatch.setattr(outstanding, "DYING_SECONDS", 10.0)
+    database = manager.acquire()
+    seen = psycopg.OperationalError("server closed the connection unexpectedly")
+    killer = threading.Timer(0.05, kill_server, [manager])
+    assert manager.lost_under(AssertionError("1 == 2"), [database]) is None
+    killer.start()
+    try:
+        assert isinstance(manager.lost_under(seen, [database]), ServerDied)
+    finally:
+        killer.join()
 
 
 def test_acts_on_a_database_whose_server_died_say_so(manager):

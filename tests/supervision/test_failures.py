@@ -10,7 +10,7 @@ from freshpg.core.errors import (
     ServerDied,
     StatementFailed,
 )
-from freshpg.supervision.failures import Failure, classify
+from freshpg.supervision.failures import Failure, classify, ends_a_connection
 
 
 def raised(make):
@@ -113,3 +113,23 @@ def test_a_circle_of_causes_ends():
 def test_a_refused_control_statement_is_ours():
     failure = classify(StatementFailed("x", sqlstate="42601"))
     assert (failure.kind, failure.code, failure.sqlstate) == ("ours", "FPG-S13", "42601")
+
+
+def test_what_may_be_the_first_sign_of_a_servers_end_is_what_ends_a_connection():
+    ends = [
+        psycopg.OperationalError("server closed the connection unexpectedly"),
+        psycopg.InterfaceError("the connection is closed"),
+        *map(server_error, ("57P01", "57P02", "57P03", "08006")),
+        ConnectionResetError(),
+        ServerDied("x"),
+        RuntimeError("of a framework"),
+    ]
+    ends[-1].__cause__ = ends[0]
+    others = [
+        AssertionError("1 == 2"),
+        *map(server_error, ("23505", "57014", "53300")),
+        MigrationFailed("x"),
+    ]
+
+    assert [error for error in ends if not ends_a_connection(error)] == []
+    assert [error for error in others if ends_a_connection(error)] == []

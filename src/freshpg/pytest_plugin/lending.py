@@ -126,7 +126,7 @@ class Lending:
         lent = [one.database for one in known if _used_by(one, item)]
         if self.beside and _of_django(item, error):
             lent += self.beside
-        return next((found for one in lent if (found := manager.lost(one))), None)
+        return manager.lost_under(error, lent)
 
     def may_help(self, error: BaseException) -> bool:
         """Whether a second try at what failed at a hand-out can end otherwise: at one of ours, if there was any."""

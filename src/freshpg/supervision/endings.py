@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 HUNG_UP = getattr(select, "POLLRDHUP", 0) | select.POLLHUP
 """The other side closed; data alone is none of our business."""
 
+DYING_SECONDS = 0.05
+"""How long a server may take to end once its sessions have."""
+
 _LONGEST = 600.0
 """Seconds after which the watcher looks again, were a wake-up ever lost."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from freshpg.core.errors import FreshpgError
+from freshpg.core.errors import FreshpgError, LeaseLost, ServerDied, ServerUnreachable
 from freshpg.postgres import sqlstate as states
 
 if TYPE_CHECKING:
@@ -64,6 +64,21 @@ def classify(error: BaseException, *, lost: FreshpgError | None = None) -> Failu
         return Failure(kind, f"SQL-{state}", state, f"SQLSTATE {state}")
     name = type(error).__name__
     return Failure("yours", f"PY-{name}", None, name)
+
+
+def ends_a_connection(error: BaseException) -> bool:
+    """Whether an exception may be how the end of a server is first seen: a connection came to its end."""
+    return any(_is_an_end(one) for one in _chain(error))
+
+
+def _is_an_end(error: BaseException) -> bool:
+    if isinstance(error, (ConnectionError, ServerDied, ServerUnreachable, LeaseLost)):
+        return True
+    state = _state_of(error)
+    if state is not None:
+        return state in states.SHUTDOWN or state.startswith("08")
+    # Every driver calls it one of these (https://peps.python.org/pep-0249/#exceptions), and has no SQLSTATE to tell.
+    return type(error).__name__ in {"OperationalError", "InterfaceError"}
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -9,6 +9,7 @@ from typing import Any
 from django.test import runner
 
 from freshpg.core.errors import FreshpgError
+from freshpg.drivers.django.again import LOST
 from freshpg.drivers.django.process import ProcessDatabases
 
 _ALIASES = list(signature(runner._init_worker).parameters).index("used_aliases")
@@ -43,3 +44,14 @@ class ParallelSuite(runner.ParallelTestSuite):  # type: ignore[misc] # Django sh
 
     init_worker = _init_worker
     run_subsuite = _run_subsuite
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.lost: list[str] = []
+
+    def handle_event(self, result: Any, tests: Any, event: Any) -> None:
+        """Take in what a worker tells of a test whose server it lost, and pass on all else."""
+        if event[0] == LOST:
+            self.lost.append(event[1])
+        else:
+            super().handle_event(result, tests, event)

@@ -12,6 +12,7 @@ from django.test.runner import DiscoverRunner
 
 from freshpg.core.errors import FreshpgError
 from freshpg.core.events import Progress
+from freshpg.drivers.django.again import Suite, lines_of
 from freshpg.drivers.django.parallel import ParallelSuite
 from freshpg.drivers.django.process import ProcessDatabases
 
@@ -30,6 +31,7 @@ class TestRunner(DiscoverRunner):  # type: ignore[misc] # Django ships no types
 
     # No test, wherever a module of tests imports it.
     __test__ = False
+    test_suite = Suite
     parallel_test_suite = ParallelSuite
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -68,7 +70,10 @@ class TestRunner(DiscoverRunner):  # type: ignore[misc] # Django ships no types
             # Nothing of ours may live on in forked children; a worker takes over the warm server.
             self._databases.end()
         with _as_command_error():
-            return super().run_suite(suite, **kwargs)
+            result = super().run_suite(suite, **kwargs)
+        for line in lines_of(getattr(suite, "lost", [])):
+            self.log(line)
+        return result
 
     def teardown_databases(self, old_config: ProcessDatabases, **kwargs: Any) -> None:  # noqa: ARG002 (Django's own)
         """Give the databases back."""

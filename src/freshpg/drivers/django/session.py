@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Self
 from django.db import connections
 from django.db.backends.signals import connection_created
 
-from freshpg.core.errors import DjangoUnusable
+from freshpg.core.errors import DjangoUnusable, FreshpgError
 from freshpg.drivers.django.aliases import DEFAULT_ALIAS, blueprints_by_alias
 from freshpg.drivers.django.parking import Parking
 from freshpg.drivers.django.testcases import reset_instead_of_flush
 from freshpg.sets import DatabaseSet, acquire_set, in_order, release_set
+from freshpg.supervision.failures import classify
+from freshpg.supervision.noting import facts_of
 from freshpg.templates.migrations.djangoentry import entry_for
 
 if TYPE_CHECKING:
@@ -44,6 +46,11 @@ def leased_database(alias: str = DEFAULT_ALIAS) -> Database:
     return _current[alias]
 
 
+def current() -> DjangoDatabases | None:
+    """Return the databases that Django's aliases point at in this process, if a run goes on in it."""
+    return _current
+
+
 class DjangoDatabases:
     """Leases a database for each blueprint that Django's aliases need, and points the aliases at them.
 
@@ -67,6 +74,7 @@ class DjangoDatabases:
         self._leased = DatabaseSet({})
         self._opened: weakref.WeakSet[Any] = weakref.WeakSet()
         self._parking = Parking()
+        self._configured: dict[str, dict[str, Any]] = {}
         self._ends = ExitStack()
 
     def open(self) -> Self:
@@ -77,12 +85,12 @@ class DjangoDatabases:
         """
         global _current  # noqa: PLW0603 (Django's connections are global too)
         with ExitStack() as ends:
-            self._leased = acquire_set(
-                self._manager, self.blueprints.values(), isolation="reset", test=self._test
-            )
-            ends.callback(release_set, self._manager, self._leased)
+            ends.callback(self._give_back)
+            self._lease()
             for alias, blueprint in self.blueprints.items():
-                ends.callback(_point(alias, self._leased[blueprint]))
+                self._configured[alias] = dict(connections.settings[alias])
+                ends.callback(_point, alias, self._configured[alias])
+                self._point(alias, blueprint)
             ends.callback(reset_instead_of_flush(self))
             ends.callback(self._parking.clear)
             connection_created.connect(self._note_connection, weak=False)
@@ -98,7 +106,35 @@ class DjangoDatabases:
             _current = None
         ends, self._ends = self._ends, ExitStack()
         ends.close()
-        self._leased = DatabaseSet({})
+
+    def lost(self) -> FreshpgError | None:
+        """Return what became of the server or the lease of one of the databases; ``None`` while all are there."""
+        return next(filter(None, map(self._manager.lost, self._leased.values())), None)
+
+    def lost_under(self, error: BaseException) -> FreshpgError | None:
+        """Return the same to a test that met an error: a connection may end a moment before its server does."""
+        return self._manager.lost_under(error, self._leased.values())
+
+    def note_loss(self, test: str, error: BaseException, lost: Exception, *, again: bool) -> None:
+        """Write down under which test the server was lost."""
+        failure = classify(error, lost=lost if isinstance(lost, FreshpgError) else None)
+        facts = facts_of(failure, error)
+        self._manager.log.write(failure.kind, test=test, **facts, again=again)
+
+    def renew(self) -> None:
+        """Lease anew what was lost. Aliases point at the dead server until they can point at the next one.
+
+        Raises:
+            FreshpgError: There is none to be had.
+        """
+        for wrapper in list(self._opened):
+            _break_off(wrapper)
+        self._parking.clear()
+        with suppress(FreshpgError, ExceptionGroup):
+            self._give_back()
+        self._lease()
+        for alias, blueprint in self.blueprints.items():
+            self._point(alias, blueprint)
 
     def reset(self, aliases: Iterable[str]) -> None:
         """Make the databases behind these aliases equal to their templates; Django's connections stay usable.
@@ -126,6 +162,18 @@ class DjangoDatabases:
 
     def __getitem__(self, alias: str) -> Database:
         return self._leased[self._blueprint(alias)]
+
+    def _lease(self) -> None:
+        self._leased = acquire_set(
+            self._manager, self.blueprints.values(), isolation="reset", test=self._test
+        )
+
+    def _point(self, alias: str, blueprint: str) -> None:
+        _point(alias, entry_for(self._configured[alias], self._leased[blueprint].conninfo))
+
+    def _give_back(self) -> None:
+        leased, self._leased = self._leased, DatabaseSet({})
+        release_set(self._manager, leased)
 
     def _blueprint(self, alias: str) -> str:
         if alias not in self.blueprints:
@@ -160,20 +208,27 @@ class DjangoDatabases:
                 connections[alias].close_pool()
 
 
-def _point(alias: str, database: Database) -> Any:
-    """Point an alias at a database, for all threads; return what points it back."""
-    entry = connections.settings[alias]
-    before = dict(entry)
+def _point(alias: str, to: Mapping[str, Any]) -> None:
+    """Let an alias say this, for all threads."""
     _disconnect(alias)
     # In place: wrappers of every thread share this dictionary.
-    entry.update(entry_for(before, database.conninfo))
+    entry = connections.settings[alias]
+    entry.update(to)
+    for key in entry.keys() - to.keys():
+        del entry[key]
 
-    def point_back() -> None:
-        _disconnect(alias)
-        entry.clear()
-        entry.update(before)
 
-    return point_back
+def _break_off(wrapper: Any) -> None:
+    """Let a wrapper connect anew, whatever its thread was in: there is no server to end it on.
+
+    What is put back is what ``connect()`` of Django puts back, which a wrapper inside of a transaction never comes to.
+    """
+    raw, wrapper.connection = wrapper.connection, None
+    wrapper.in_atomic_block = wrapper.closed_in_transaction = wrapper.needs_rollback = False
+    wrapper.savepoint_ids, wrapper.atomic_blocks, wrapper.run_on_commit = [], [], []
+    if raw is not None:
+        with suppress(Exception):
+            raw.close()
 
 
 def _disconnect(alias: str) -> None:
