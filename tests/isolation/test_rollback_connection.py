@@ -344,7 +344,7 @@ def test_nothing_of_the_session_reaches_the_next_test(conn, single, next_test, r
     prepared = connection.execute(
         "SELECT name FROM pg_prepared_statements ORDER BY name"
     ).fetchall()
-    assert prepared == [("freshpg_look",), ("freshpg_moved",)]
+    assert prepared == [("freshpg_look",), ("freshpg_moved",), ("freshpg_put_back",)]
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
         connection.execute("SELECT currval('ticket')")
 

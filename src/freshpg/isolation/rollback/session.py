@@ -49,6 +49,10 @@ _MOVED = (
 )
 _PREPARE_MOVED = b"PREPARE freshpg_moved AS " + _MOVED
 _EXECUTE_MOVED = b"EXECUTE freshpg_moved"
+_PREPARE_PUT_BACK = (
+    b"PREPARE freshpg_put_back(pg_catalog.oid, pg_catalog.int8, pg_catalog.bool) AS"
+    b" SELECT pg_catalog.setval($1::pg_catalog.regclass, $2, $3)"
+)
 _EXECUTE_LOOK = b"EXECUTE freshpg_look"
 _ALL_SEQUENCES = (
     "SELECT oid, oid::pg_catalog.regclass::text FROM pg_catalog.pg_class"
@@ -245,7 +249,11 @@ class RollbackSession:
             f"SELECT pg_catalog.pg_stat_get_db_numbackends({oid}), pg_catalog.pg_stat_get_db_sessions({oid}),"
             " pg_catalog.pg_advisory_unlock_all()"
         ).encode()
-        self._prepares = (_PREPARE_MOVED, b"PREPARE freshpg_look AS " + self._look)
+        self._prepares = (
+            _PREPARE_MOVED,
+            _PREPARE_PUT_BACK,
+            b"PREPARE freshpg_look AS " + self._look,
+        )
         self._run(b"; ".join(self._prepares))
         deferred, immediate = self._rows(_DEFERRABLE)[0]
         self._deferrable = (deferred == b"t", immediate == b"t")
@@ -312,13 +320,12 @@ class RollbackSession:
         """
         states = [(oid, self.sequences[oid]) for oid in moved if oid in self.sequences]
         if states:
-            calls = [
-                f"pg_catalog.setval({oid}::pg_catalog.regclass, {last.decode()}, '{called.decode()}')"
+            settings = [
+                f"EXECUTE freshpg_put_back({oid}, {last.decode()}, '{called.decode()}')".encode()
                 for oid, (_, last, called) in states
             ]
-            setting = f"SELECT {', '.join(calls)}".encode()
             # A transaction of its own, or its locks would count as the next test's; rolling back undoes no setval.
-            self._due = (b"BEGIN", setting, b"DISCARD SEQUENCES", b"ROLLBACK")
+            self._due = (b"BEGIN", *settings, b"DISCARD SEQUENCES", b"ROLLBACK")
         return tuple(sorted(name for _, (name, _, _) in states))
 
     def _others(self) -> int:
