@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -42,9 +43,16 @@ class Contestant:
     address: Conninfo
     length: Length
 
-    def over(self, floors: list[float], proving: dict[Key, bool]) -> float:
-        """Run it once; milliseconds of a test over an empty one."""
-        taken = self._run(self.length)
+    def over(self, floors: list[float], proving: dict[Key, bool], failed: dict[Key, str]) -> float:
+        """Run it once; milliseconds of a test over an empty one. Once it has ``failed`` it is not run again."""
+        if self.key in failed:
+            return math.nan
+        try:
+            taken = self._run(self.length)
+        except RuntimeError as error:
+            # Hundreds of runs of others would be lost with it.
+            failed[self.key] = str(error)
+            return math.nan
         floors.append(taken.floor)
         proving[self.key] = taken.proves
         return taken.over
@@ -82,25 +90,44 @@ def _per_test(ground: Ground, *, quick: bool) -> Iterator[Row]:
                 else:
                     contestants.append(found)
         yield from skipped
-        floors: list[float] = []
-        proving: dict[Key, bool] = {}
-        variants = {}
-        for contestant in contestants:
-            try:
-                contestant.try_it()
-            except RuntimeError as error:
-                yield _skipped(contestant.key, str(error))
-            else:
-                variants[contestant.key] = partial(contestant.over, floors, proving)
-        found = interleaved(variants, 1 if quick else 7)
-    if floors:
-        floor = Sample.of(floors)
+        measured = _measured(contestants, 1 if quick else 7)
+    yield from (_skipped(key, why) for key, why in measured.failed.items())
+    if measured.floors:
+        floor = Sample.of(measured.floors)
         yield Row(NAME, "an empty test (the floor below all)", "of every run here", sample=floor)
+    found = measured.found
     for key, values in found.items():
         yield _figure(key, Sample.of(values))
     for ratio in RATIOS:
         yield from ratio.rows(NAME, found)
-    yield from _prove_off(found, proving)
+    yield from _prove_off(found, measured.proving)
+
+
+@dataclass(slots=True)
+class _Measured:
+    """What the rounds gave: milliseconds by contestant, and why those that failed have none."""
+
+    found: dict[Key, list[float]] = field(default_factory=dict)
+    floors: list[float] = field(default_factory=list)
+    proving: dict[Key, bool] = field(default_factory=dict)
+    failed: dict[Key, str] = field(default_factory=dict)
+
+
+def _measured(contestants: list[Contestant], rounds: int) -> _Measured:
+    measured = _Measured()
+    variants = {}
+    for contestant in contestants:
+        try:
+            contestant.try_it()
+        except RuntimeError as error:
+            measured.failed[contestant.key] = str(error)
+        else:
+            variants[contestant.key] = partial(
+                contestant.over, measured.floors, measured.proving, measured.failed
+            )
+    found = interleaved(variants, rounds)
+    measured.found = {key: values for key, values in found.items() if key not in measured.failed}
+    return measured
 
 
 def _prove_off(found: dict[Key, list[float]], proving: dict[Key, bool]) -> Iterator[Row]:

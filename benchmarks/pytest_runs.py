@@ -28,6 +28,9 @@ import os, pytest
 
 @pytest.mark.parametrize("number", range(int(os.environ["BENCHMARK_TESTS"])))
 """
+_LIMIT = 600.0
+"""Seconds one run may take, so that a suite that hangs does not hang the benchmark."""
+
 # A suite of a million tests would feel each entry; all suites have the same few plugins.
 _UNWANTED = ("randomly", "timeout", "cacheprovider", "asyncio", "anyio")
 
@@ -44,12 +47,17 @@ def whole_run(suite: Suite, place: Path, count: int) -> float:
 
 
 def pytest_run(
-    suite: Suite, place: Path, *, variables: Mapping[str, str], workers: int = 1
+    suite: Suite,
+    place: Path,
+    *,
+    variables: Mapping[str, str],
+    workers: int = 1,
+    limit: float = _LIMIT,
 ) -> None:
     """Run a suite, without plugins but its own.
 
     Raises:
-        RuntimeError: It failed; the last line that says why.
+        RuntimeError: It failed, with the last line that says why, or did not end in time.
     """
     plugins = [*suite.plugins, *(["xdist.plugin"] if workers > 1 else [])]
     unwanted = [*_UNWANTED, *([] if workers > 1 else ["xdist"])]
@@ -69,9 +77,18 @@ def pytest_run(
     words += [*suite.options, "--rootdir", str(place), "--basetemp", str(place / "tmp")]
     words += ["-c", str(place / "pytest.ini")]
     words += ["-n", str(workers), "--dist", "loadfile"] if workers > 1 else []
-    done = subprocess.run(
-        words, cwd=place, env=environment, capture_output=True, text=True, check=False
-    )
+    try:
+        done = subprocess.run(
+            words,
+            cwd=place,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=limit,
+        )
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"it had not ended after {limit:g} s") from None
     if done.returncode:
         told = ("E ", "ERROR ", "FAILED ")
         lines = [line for line in done.stdout.splitlines() if line.startswith(told)]

@@ -8,6 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.isolation import Contestant
+from benchmarks.pytest_runs import pytest_run
+from benchmarks.ratios import Key
+from benchmarks.suites import Suite
+from benchmarks.test_to_test import Length
+from freshpg.core.conninfo import Conninfo
+
 ROOT = Path(__file__).parents[2]
 NAMES = (
     "first test",
@@ -51,3 +58,28 @@ def test_an_unknown_benchmark_is_refused_by_name():
     )  # fmt: skip
     assert done.returncode == 2
     assert "first test" in done.stderr
+
+
+def placed(place, test):
+    (place / "pytest.ini").write_text("[pytest]\n")
+    (place / "test_it.py").write_text(test)
+    return Suite("a suite", "", "")
+
+
+def test_a_suite_that_hangs_is_ended_and_told_of(tmp_path):
+    suite = placed(tmp_path, "import threading\ndef test(): threading.Event().wait(60)\n")
+    with pytest.raises(RuntimeError, match=r"had not ended after 0\.5 s"):
+        pytest_run(suite, tmp_path, variables={}, limit=0.5)
+
+
+def test_a_suite_that_fails_once_is_left_out_and_not_run_again(tmp_path):
+    suite = placed(
+        tmp_path, "def test(): open('runs', 'a').write('x'); assert False, 'out of luck'\n"
+    )
+    key = Key("a suite")
+    contestant = Contestant(key, suite, tmp_path, Conninfo(), Length(1, 1))
+    failed: dict[Key, str] = {}
+    figures = [contestant.over([], {}, failed) for _ in range(2)]
+    assert all(figure != figure for figure in figures)  # noqa: PLR0124 (not a number)
+    assert "out of luck" in failed[key]
+    assert (tmp_path / "runs").read_text() == "x"
