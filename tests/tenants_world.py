@@ -5,7 +5,6 @@ from __future__ import annotations
 import select
 import socket
 import socketserver
-import subprocess
 import threading
 import time
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from postgres_server import _bindir, _unprivileged, running_server
+from postgres_server import running_server
 
 from freshpg.postgres.admin import Admin
 
@@ -175,16 +174,3 @@ def rough_ground():
             admin.execute("CREATE ROLE rotating LOGIN PASSWORD 'first'")
             admin.execute("SELECT pg_reload_conf()")
         yield Ground(conninfo, workspaces=3)
-
-
-def control(conninfo, *command):
-    """Stop, start or restart a server that ``running_server`` made."""
-    place = conninfo.host
-    subprocess.run(
-        [str(_bindir() / "pg_ctl"), *command, "-w", "-t", "20", "-D", f"{place}/data", "-l", f"{place}/log"],
-        check=True,
-        cwd="/",
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        **_unprivileged(),
-    )  # fmt: skip

@@ -105,8 +105,8 @@ def _between(monkeypatch, there, name):
     for method in ("find", "find_and_ask_if_held"):
         look = getattr(Databases, method)
 
-        def looked(self, asked, look=look, method=method):
-            found = look(self, asked)
+        def looked(self, asked, look=look, **how):
+            found = look(self, asked, **how)
             if asked == name and DECOY in there.names() and not there.exchanged:
                 there.exchanged = True
                 there.exchange(name, DECOY)
@@ -153,7 +153,8 @@ class DatabaseHeld:
     def __init__(self, there, name):
         self._there, self._name = there, name
 
-    def __call__(self, asked):
+    def __call__(self, asked, *, own):
+        assert not own
         there = self._there
         facts = Databases(there.admin).find(asked)
         if not there.exchanged:

@@ -4,7 +4,8 @@ from contextlib import suppress
 
 import psycopg
 import pytest
-from tenants_world import another_tongue, control, eventually, succeeded, together
+from postgres_server import pg_ctl
+from tenants_world import another_tongue, eventually, succeeded, together
 
 from freshpg import errors
 from freshpg.core.clock import SystemClock
@@ -286,7 +287,7 @@ def test_a_server_restarted_in_mid_use_is_used_again(rough, make_pools):
 
     def restart_inside():
         with pools.tenant("t0") as connection:
-            control(rough.conninfo, "restart", "-m", "fast")
+            pg_ctl(rough.conninfo, "restart", "-m", "fast")
             connection.execute("SELECT 1")
 
     with pytest.raises(psycopg.OperationalError):
@@ -302,7 +303,7 @@ def test_a_server_that_is_down_is_told_until_it_is_up(rough, make_pools):
     """The breaker is the server's: a tenant that was never tried is refused as fast as the others."""
     clock = HandClock()
     pools = make_pools(ground=rough, clock=clock, stale_after=0.0).open()
-    control(rough.conninfo, "stop", "-m", "fast")
+    pg_ctl(rough.conninfo, "stop", "-m", "fast")
     try:
         for _ in range(12):
             with pytest.raises(errors.TenantServerDown):
@@ -311,7 +312,7 @@ def test_a_server_that_is_down_is_told_until_it_is_up(rough, make_pools):
             pid(pools, "t2")
         assert refused.value.retry_in > 0
     finally:
-        control(rough.conninfo, "start")
+        pg_ctl(rough.conninfo, "start")
     with pytest.raises(errors.TenantServerDown):
         pid(pools, "t0")
     clock.now += refused.value.retry_in
