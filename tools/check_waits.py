@@ -45,8 +45,8 @@ ALLOWED: dict[str, str] = {
     "tenancy.py TenantDatabases.address_of: future.result()": _DONE,
     "drivers/psycopg.py connect_outside_loops: thread.join()": "the thread opens one session of the user's, which psycopg gives up after 130 s",
     # Sessions.
-    "handle.py Database.connect: psycopg.connect(**{**self.conninfo.keywords(), **options})": _USERS_OWN,
-    "handle.py Database.aconnect: psycopg.AsyncConnection.connect(**{**self.conninfo.keywords(), **options})": _USERS_OWN,
+    "handle.py Database.connect: psycopg.connect(**self._address(options))": _USERS_OWN,
+    "handle.py Database.aconnect: psycopg.AsyncConnection.connect(**self._address(options))": _USERS_OWN,
     "drivers/asyncpg/__init__.py connect: asyncpg.connect(url, **options)": _USERS_OWN,
     "isolation/rollback/session.py RollbackSession.__init__: psycopg.connect(**keywords, autocommit=True)": "connects within 10 s; carries the test's own statements",
     "data/locks.py _connect: psycopg.connect(**keywords, autocommit=True)": "connects within 10 s; what may wait has lock_timeout, or is cancelled at its deadline",

@@ -179,10 +179,14 @@ class Arena:
     def _connect_for_clones(self) -> Databases:
         """Do the same for many clones, on a server that was just started."""
         databases = self._connect()
-        with self._template_lock:
-            if not self._primed and self.running.how in {"image", "initdb"}:
-                prime(databases, self.source.template)
-            self._primed = True
+        try:
+            with self._template_lock:
+                if not self._primed and self.running.how in {"image", "initdb"}:
+                    prime(databases, self.source.template)
+                self._primed = True
+        except BaseException:
+            databases.admin.close()
+            raise
         return databases
 
     def _make(self, level: Level) -> Isolation:

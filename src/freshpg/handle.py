@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from freshpg.postgres.schema.truncation import TruncatePlan
 
 
+CONNECT_SECONDS = 30
+"""For how long a connection is waited for where its opener says nothing: a server may have been stopped."""
+
+
 class Keeper(Protocol):
     """What a handle needs of the one who leased it out."""
 
@@ -111,6 +115,8 @@ class Database:
     def connect(self, **options: Any) -> psycopg.Connection[Any]:
         """Open a psycopg connection; ``options`` go to ``psycopg.connect``. It is closed with the lease at the latest.
 
+        A server that does not answer is waited for for 30 seconds; ``connect_timeout`` says something else.
+
         With isolation ``rollback`` all connections are one session inside one transaction that is never committed.
 
         Raises:
@@ -122,7 +128,7 @@ class Database:
         import psycopg
 
         try:
-            connection = psycopg.connect(**{**self.conninfo.keywords(), **options})
+            connection = psycopg.connect(**self._address(options))
         except psycopg.OperationalError as error:
             if "definition of service" not in str(error):
                 raise
@@ -139,9 +145,7 @@ class Database:
             return self._single.aconnect(**options)
         import psycopg
 
-        connection = await psycopg.AsyncConnection.connect(
-            **{**self.conninfo.keywords(), **options}
-        )
+        connection = await psycopg.AsyncConnection.connect(**self._address(options))
         self._remember(connection)
         return connection
 
@@ -168,6 +172,9 @@ class Database:
             UsageInvalid: It is none of these, or at another level of isolation.
         """
         return self._require_single("somebody was to be allowed to use it").ownership.allow(whom)
+
+    def _address(self, options: dict[str, Any]) -> dict[str, Any]:
+        return {"connect_timeout": CONNECT_SECONDS, **self.conninfo.keywords(), **options}
 
     def at_leave(self, callback: Callable[[], object]) -> None:
         """Call ``callback`` when the lease ends, before the database is taken back; the last one named first.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 KEPT_SECONDS = 86400.0
 """How long a server of ours stays up for the sake of databases kept on it."""
+
+ENDING_SECONDS = 2.0
+"""How long a server is waited for that was told to end at once."""
 
 RECOVERY_SECONDS = 10.0
 """How long a server may be away after the crash of one of its sessions."""
@@ -87,6 +91,7 @@ class Holding:
         self._broken: dict[str, TemplateError] = {}
         self._loss: Loss | None = None
         self._lease_lost = threading.Event()
+        self._ended_because = ""
         self._reading = threading.Lock()
         self._linger = 0.0
         self._parted = False
@@ -206,6 +211,17 @@ class Holding:
             self._lease_lost.wait(seconds)
         return self.loss()
 
+    def end_if_gutted(self) -> None:
+        """End a server of ours that lives on without its socket or its data: it takes up to a minute to notice itself.
+
+        Cleaners of temporary directories remove such files, and so does a mistaken ``rm``.
+        """
+        handle = self.running.handle
+        missing = handle.missing if handle and not self._parted and not self.has_died else ""
+        if missing:
+            self._ended_because = f"freshpg ended it: {missing} was gone"
+            self.process.bring_about(signal.SIGQUIT, signal.SIGKILL, patience=ENDING_SECONDS)
+
     @property
     def is_lost(self) -> bool:
         """Whether a loss is known by now; does not look."""
@@ -301,6 +317,7 @@ class Holding:
             try:
                 return act()
             except (ServerDied, LeaseLost):
+                self.end_if_gutted()
                 if not self.running.own or self.process.ended or limit.expired:
                     raise
             self._clock.sleep(delay)
@@ -318,6 +335,7 @@ class Holding:
             handle.id,
             handle.pid,
             status=died.status if died else None,
+            why=self._ended_because,
             log=redact(died.log) if died else handle.log_tail(),
         )
 

@@ -191,6 +191,10 @@ class DatabaseManager(Outstanding):
             database = self.acquire(blueprint, isolation=isolation, test=test)
             try:
                 yield database
+            except Exception as error:
+                # Not every level asks the server something: what ended it may be seen here first.
+                self.lost_under(error, [database])
+                raise
             finally:
                 self.release(database)
 
@@ -209,6 +213,9 @@ class DatabaseManager(Outstanding):
             )
             try:
                 yield databases
+            except Exception as error:
+                self.lost_under(error, databases.values())
+                raise
             finally:
                 release_set(self, databases)
 

@@ -99,7 +99,7 @@ class Outstanding:
     ) -> FreshpgError | None:
         """Return why one of these databases is not there any more, to whoever had them and met an error."""
         within = DYING_SECONDS if ends_a_connection(error) else 0.0
-        return next(filter(None, (self.lost(one, within=within) for one in databases)), None)
+        return next(filter(None, (self._look_for(one, within) for one in databases)), None)
 
     def audit_database(self, database: Database) -> Residue:
         """Compare a database that is out with its template; called by :meth:`Database.audit`."""
@@ -167,6 +167,13 @@ class Outstanding:
         with self.lease(blueprint, isolation="clone", test="to compare with") as lent:
             running = self._grant(lent).holding.running
             yield running.coordination.with_(dbname=lent.name)
+
+    def _look_for(self, database: Database, within: float) -> FreshpgError | None:
+        with self._lock:
+            grant = self._grants.get(database)
+        if grant is not None:
+            grant.holding.end_if_gutted()
+        return self.lost(database, within=within)
 
     def _enter(self, database: Database, grant: Grant) -> None:
         with self._lock:

@@ -206,6 +206,7 @@ class SupervisedServer:
         """Whether to try again: the server was lost, or could not be reached for a moment."""
         if isinstance(error, RestartsExhausted) or os.getpid() != self._owner_pid:
             return False
+        self.holding.end_if_gutted()
         return isinstance(error, _PASSING) or self.holding.loss() is not None
 
     def _look(self) -> None:

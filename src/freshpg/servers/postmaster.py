@@ -5,6 +5,7 @@ The keeper runs ``postgres`` itself: ``pg_ctl`` looks every 100 ms only, for the
 
 from __future__ import annotations
 
+import os
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,6 +85,12 @@ class ServerHandle:
     def alive(self) -> bool:
         """Whether keeper and postmaster are there, as far as the keeper reported."""
         return self.keeper.alive and self.id not in self.keeper.died
+
+    @property
+    def missing(self) -> str:
+        """What is gone of the files without which it lets nobody in, whatever it says itself; empty while all are there."""
+        needed = (_socket(self.sockets, self.port), self.data / "global" / "pg_control")
+        return next((str(path) for path in needed if not os.path.lexists(path)), "")
 
     def stop(self) -> list[str]:
         """End the server at once; on return nothing of it is left but what is returned."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
@@ -79,6 +80,17 @@ class ProcessEnd:
         if not self._ended and descriptor >= 0:
             # One of its own for each caller who waits: threads may not share it.
             self._note(_poll_of(descriptor).poll(seconds * 1000), descriptor)
+        return self._ended
+
+    def bring_about(self, *signals: int, patience: float) -> bool:
+        """Send one signal after the other until it has ended, ``patience`` seconds each; return whether it has."""
+        for number in signals:
+            if self.descriptor < 0 or self.ended:
+                break
+            # By the descriptor: the number may be somebody else's by now.
+            with suppress(OSError):
+                signal.pidfd_send_signal(self.descriptor, number)
+            self.ends_within(patience)
         return self._ended
 
     def close(self) -> None:

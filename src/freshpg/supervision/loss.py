@@ -29,9 +29,12 @@ class Loss:
     data: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of_process(cls, server: str, pid: int, *, status: int | None, log: str) -> Self:
+    def of_process(
+        cls, server: str, pid: int, *, status: int | None, log: str, why: str = ""
+    ) -> Self:
         """Return the loss of a server of ours; ``status`` is the one of its process, where it is known."""
-        lines = [f"process {pid} of the server {_ended_how(status)}", *_last_lines(log)]
+        ended = f"process {pid} of the server {_ended_how(status)}"
+        lines = [ended, *([why] if why else []), *_last_lines(log)]
         facts = {"server": server, "status": status, "log": log}
         return cls(ServerDied, "the server went away", server, "\n".join(lines), facts)
 
