@@ -56,6 +56,8 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+# What looks ahead is not repeated possessively: Python before 3.11.5 goes on from where it failed
+# (https://github.com/python/cpython/issues/106052). Each repetition takes memory until the end, so there is a bound.
 # Long INSERTs are most of a file: where words do not matter, whole rows are stepped over at once.
 _HARMLESS = rf"""(?:
       (?![eE]'){_WORD}
@@ -64,8 +66,8 @@ _HARMLESS = rf"""(?:
     | -(?!-)
     | /(?!\*)
     | (?!{_TAG})\$
-    )++"""
-_UNINTERESTING = re.compile(rf"(?: {_HARMLESS} | \( {_HARMLESS} \) )++", re.VERBOSE)
+    ){{1,256}}"""
+_UNINTERESTING = re.compile(rf"(?: {_HARMLESS} | \( {_HARMLESS} \) ){{1,256}}", re.VERBOSE)
 _STRING_END = re.compile(r"(?:[^']++|'')*+'")
 _ESCAPE_STRING_END = re.compile(r"(?:[^'\\]++|\\.|'')*+'", re.DOTALL)
 _IDENTIFIER_END = re.compile(r'(?:[^"]++|"")*+"')
