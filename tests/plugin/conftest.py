@@ -161,11 +161,19 @@ def running():
         return sorted(
             str(entry.relative_to(root))
             for place in places
-            for shelf in place.iterdir()
-            for entry in (shelf.iterdir() if shelf.is_dir() else [shelf] * shelf.is_socket())
+            for shelf in _entries(place)
+            for entry in (_entries(shelf) if shelf.is_dir() else [shelf] * shelf.is_socket())
         )
 
     return look
+
+
+def _entries(directory):
+    """What lies in it; nothing when the keeper is removing it just now."""
+    try:
+        return list(directory.iterdir())
+    except FileNotFoundError:
+        return []
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ import threading
 
 def test_fast(pg): pass
 
-def test_slow(pg, until_gone):
+def test_slow(pg):
     with pg.connect(autocommit=True) as connection:
         connection.execute("SELECT pg_sleep(60)")
 """)
